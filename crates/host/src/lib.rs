@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The one door for reading the machine.
+pub mod facts;
+pub use facts::{Fact, Facts};
