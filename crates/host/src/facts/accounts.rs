@@ -1,5 +1,6 @@
 //! Accounts, groups and passwords as facts; never a hash.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,9 @@ pub struct Accounts {
     pub shadow: Fact<Vec<Shadow>>,
     /// /etc/shells.
     pub shells: Fact<Vec<PathBuf>>,
+    /// login.defs(5), the last value of each key.
+    #[serde(default)]
+    pub login_defs: Fact<BTreeMap<String, String>>,
 }
 
 /// One line of passwd(5).
@@ -91,16 +95,4 @@ pub enum PasswordState {
         /// SHA-256 of the whole field, to compare without keeping it.
         digest: String,
     },
-}
-
-/// What `sudo -l -U NAME` (or the sudoers files) grants.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct SudoListing {
-    /// May run every command as root.
-    pub all: bool,
-    /// ... and is not asked for a password.
-    pub no_password: bool,
-    /// `file:line` of the deciding rule, where the sudoers files were read.
-    pub decided_by: Option<String>,
 }

@@ -29,14 +29,14 @@ impl FileFact {
         }
     }
 
-    /// The bytes of a regular file that were read.
+    /// The bytes of a regular file that were read, or of the one that a symbolic link leads to.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.entry()?.content.as_ref().map(|content| content.0.as_slice())
     }
 }
 
 /// A file, directory or link that exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Entry {
     /// What it is.
@@ -51,22 +51,30 @@ pub struct Entry {
     pub size: u64,
     /// Last change of the content, seconds since the epoch.
     pub mtime: i64,
-    /// Its bytes, for a regular file that was read whole (never private keys or password hashes).
+    /// Its bytes, for a regular file that was read whole (never private keys or password hashes), or for a
+    /// symbolic link those of the file that it leads to.
     pub content: Option<Content>,
+    /// Why there are no bytes of a file that was to be read: no permission, too big, a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_unknown: Option<String>,
+    /// Where a symbolic link leads in the end; that path is in `Facts::files` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<PathBuf>,
     /// Names in it, sorted, for a directory that was listed.
     #[serde(default)]
     pub names: Option<Vec<String>>,
 }
 
 /// Kind of a directory entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
     /// A regular file.
+    #[default]
     File,
     /// A directory.
     Directory,
-    /// A symbolic link, with its target as written.
+    /// A symbolic link, with its target as written (bytes that are not UTF-8 replaced).
     Symlink(PathBuf),
     /// A device, socket or pipe.
     Other,

@@ -12,14 +12,16 @@ mod files;
 mod firewall;
 mod network;
 mod ssh;
+mod sudo;
 mod system;
 mod way_in;
 
-pub use accounts::{Account, Accounts, Group, PasswordState, Shadow, SudoListing};
+pub use accounts::{Account, Accounts, Group, PasswordState, Shadow};
 pub use files::{Content, Entry, EntryKind, FileFact};
 pub use firewall::{FirewallFacts, Manager, Ruleset};
 pub use network::{Address, Link, Listener, Network, Owner, Protocol, Route};
-pub use ssh::{Server, SshFacts, Unit};
+pub use ssh::{Server, SshFacts, Started, Unit};
+pub use sudo::{SudoDefault, SudoListing, Sudoers};
 pub use system::{Init, OsRelease, PackageManager, System};
 pub use way_in::{Via, WayIn};
 
@@ -84,6 +86,9 @@ pub struct Facts {
     pub accounts: Accounts,
     /// What sudo grants the accounts that may administer the host, by login name.
     pub sudo: BTreeMap<String, Fact<SudoListing>>,
+    /// The sudoers files themselves.
+    #[serde(default)]
+    pub sudoers: Sudoers,
     /// The SSH server: program, processes, units.
     pub ssh: SshFacts,
     /// Links, addresses, routes, listening sockets.
@@ -95,6 +100,21 @@ pub struct Facts {
     /// Every file and directory that was looked at, by its path on that machine: configuration, keys and the
     /// directories above them, and each path that a plan may replace.
     pub files: BTreeMap<PathBuf, FileFact>,
+    /// What was read but not understood, or left out: a malformed line, a file name that is not UTF-8.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+}
+
+/// A thing that was read but not understood.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Problem {
+    /// In which file (bytes that are not UTF-8 replaced).
+    pub path: PathBuf,
+    /// Line, 1-based, where it has one.
+    pub line: Option<usize>,
+    /// What is wrong with it.
+    pub what: String,
 }
 
 impl Facts {

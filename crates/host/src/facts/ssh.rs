@@ -1,5 +1,6 @@
 //! The SSH server as facts. The configuration files themselves stand in `Facts::files`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -25,6 +26,12 @@ pub struct SshFacts {
     pub servers: Fact<Vec<Server>>,
     /// The units that have to do with it: ssh.service, sshd.service, ssh.socket, sshd.socket.
     pub units: Fact<Vec<Unit>>,
+    /// The main file and every file that it includes, in reading order; their bytes stand in `Facts::files`.
+    #[serde(default)]
+    pub config_files: Vec<PathBuf>,
+    /// For each account that can log in: the places where its authorised keys are looked for, present or not.
+    #[serde(default)]
+    pub authorized_keys: BTreeMap<String, Vec<PathBuf>>,
 }
 
 /// A running sshd master process.
@@ -37,8 +44,24 @@ pub struct Server {
     pub argv: Vec<String>,
     /// When it started, or was last reloaded as far as known: seconds since the epoch.
     pub started: i64,
+    /// What says so.
+    #[serde(default)]
+    pub started_by: Started,
     /// Where it listens.
     pub listens: Vec<SocketAddr>,
+}
+
+/// What says when a server last read its configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Started {
+    /// Only the start of its process: a reload since then is not seen.
+    #[default]
+    Process,
+    /// Its pid file, which it writes anew after each reload.
+    PidFile,
+    /// The last change of state of its unit, a reload included.
+    Unit,
 }
 
 /// A systemd unit's state.

@@ -1,10 +1,11 @@
 //! Distribution, init system and kernel as facts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Fact;
+use super::{Fact, Unit};
 
 /// The system as such.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,7 +24,10 @@ pub struct System {
     /// The group whose members may use sudo (`sudo` or `wheel`), found in sudoers.
     pub admin_group: Fact<String>,
     /// Absolute paths of the programs that plans use, by name (`useradd`, `sshd`, `visudo`, `systemctl`, ...).
-    pub programs: std::collections::BTreeMap<String, PathBuf>,
+    pub programs: BTreeMap<String, PathBuf>,
+    /// Every unit that was asked for: SSH, firewall managers, and this program's own (`gabion-*`).
+    #[serde(default)]
+    pub units: Fact<Vec<Unit>>,
 }
 
 /// os-release(5).
