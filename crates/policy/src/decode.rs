@@ -1,0 +1,409 @@
+//! From TOML to a [`Policy`], with every problem of the file in one go.
+
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use toml::de::{DeTable, DeValue};
+
+use crate::check;
+use crate::model::{
+    Admin, Allow, AllowLogin, Crypto, Firewall, Ipv6, LogRate, Password, Policy, PortSpec, Refusal, Ssh, Sudo,
+};
+use crate::nearest::nearest;
+use crate::password_hash;
+use crate::places::Places;
+use crate::problem::{PolicyError, Problem, Severity};
+use crate::public_key::PublicKey;
+use crate::read::{Reader, Text, Value};
+use crate::services::{SERVICES, lookup};
+use crate::text::{PortError, RateError, parse_net};
+use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, SSH, TOP};
+
+/// A policy with what only its file knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// What the file says, with every default filled in.
+    pub policy: Policy,
+    /// Where it says it.
+    pub places: Places,
+    /// What is odd about it, though it can be used.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a policy and where each key of it stands.
+///
+/// # Errors
+/// Every problem of the text, in its order. Where the TOML itself does not parse, only that.
+pub fn parse_with_places(text: &str, origin: &Path) -> Result<Parsed, PolicyError> {
+    let (root, syntax) = DeTable::parse_recoverable(text);
+    let places = Places {
+        file: origin.to_owned(),
+        ..Places::default()
+    };
+    let mut reader = Reader {
+        text,
+        places,
+        problems: Vec::new(),
+    };
+    let mut policy = Policy::default();
+    if syntax.is_empty() {
+        policy = reader.policy(root.get_ref());
+        reader
+            .problems
+            .extend(check::across_fields(&policy, &reader.places));
+    } else {
+        reader.problems.extend(syntax.iter().map(syntax_problem));
+    }
+
+    let Reader {
+        places, mut problems, ..
+    } = reader;
+    for problem in &mut problems {
+        problem.place_in(text);
+    }
+    problems.sort_by_key(|problem| problem.span.start);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(PolicyError {
+            file: origin.to_owned(),
+            text: text.to_owned(),
+            problems,
+        });
+    }
+    Ok(Parsed {
+        policy,
+        places,
+        warnings: problems,
+    })
+}
+
+fn syntax_problem(error: &toml::de::Error) -> Problem {
+    let mut lines = error.message().lines();
+    let message = lines.next().unwrap_or("it does not parse").to_owned();
+    let rest: Vec<&str> = lines.collect();
+    let problem = Problem::error(
+        error.span().unwrap_or(0..0),
+        format!("this is not TOML: {message}"),
+    );
+    if rest.is_empty() {
+        problem
+    } else {
+        problem.help(rest.join("; "))
+    }
+}
+
+impl Reader<'_> {
+    fn policy(&mut self, root: &DeTable<'_>) -> Policy {
+        let mut policy = Policy::default();
+        for (key, path, value) in self.entries(root, "", &TOP) {
+            match key {
+                "admin" => policy.admins = self.admins(value, &path),
+                "ssh" => policy.ssh = self.ssh(value, &path),
+                "firewall" => policy.firewall = self.firewall(value, &path),
+                _ => {}
+            }
+        }
+        policy
+    }
+
+    fn admins(&mut self, value: &Value<'_>, path: &str) -> Vec<Admin> {
+        let tables = self.tables(value, path, "[[admin]]");
+        tables
+            .into_iter()
+            .map(|(path, span, table)| self.admin(&path, span, table))
+            .collect()
+    }
+
+    fn admin(&mut self, path: &str, span: std::ops::Range<usize>, table: &DeTable<'_>) -> Admin {
+        let mut admin = Admin {
+            name: String::new(),
+            keys: Vec::new(),
+            password: Password::default(),
+            sudo: Sudo::default(),
+            shell: None,
+        };
+        for (key, path, value) in self.entries(table, path, &ADMIN) {
+            match key {
+                "name" => admin.name = self.user_name(value).unwrap_or_default(),
+                "keys" => admin.keys = self.public_keys(value, &path),
+                "password" => admin.password = self.password(value).unwrap_or_default(),
+                "sudo" => admin.sudo = self.choice(value, key, SUDO).unwrap_or_default(),
+                "shell" => admin.shell = self.shell(value),
+                _ => {}
+            }
+        }
+        if !table.contains_key("name") {
+            self.problem(Problem::error(span, "an admin without a name").help("write `name = \"deploy\"`"));
+        }
+        admin
+    }
+
+    fn ssh(&mut self, value: &Value<'_>, path: &str) -> Ssh {
+        let mut ssh = Ssh::default();
+        let Some(table) = self.table(value, "[ssh]") else {
+            return ssh;
+        };
+        for (key, _, value) in self.entries(table, path, &SSH) {
+            match key {
+                "root-login" => self.boolean(value).into_iter().for_each(|on| ssh.root_login = on),
+                "password-login" => self
+                    .boolean(value)
+                    .into_iter()
+                    .for_each(|on| ssh.password_login = on),
+                "crypto" => ssh.crypto = self.choice(value, key, CRYPTO).unwrap_or_default(),
+                "allow" => ssh.allow = self.choice(value, key, ALLOW_LOGIN).unwrap_or_default(),
+                "tcp-forwarding" => self
+                    .boolean(value)
+                    .into_iter()
+                    .for_each(|on| ssh.tcp_forwarding = on),
+                "agent-forwarding" => self
+                    .boolean(value)
+                    .into_iter()
+                    .for_each(|on| ssh.agent_forwarding = on),
+                _ => {}
+            }
+        }
+        ssh
+    }
+
+    fn firewall(&mut self, value: &Value<'_>, path: &str) -> Firewall {
+        let mut firewall = Firewall::default();
+        let Some(table) = self.table(value, "[firewall]") else {
+            return firewall;
+        };
+        for (key, path, value) in self.entries(table, path, &FIREWALL) {
+            match key {
+                "inbound" => firewall.inbound = self.choice(value, key, REFUSAL).unwrap_or_default(),
+                "forward" => firewall.forward = self.choice(value, key, REFUSAL).unwrap_or_default(),
+                "ping" => self.boolean(value).into_iter().for_each(|on| firewall.ping = on),
+                "ipv6" => firewall.ipv6 = self.choice(value, key, IPV6).unwrap_or_default(),
+                "log" => self
+                    .log_rate(value)
+                    .into_iter()
+                    .for_each(|rate| firewall.log = rate),
+                "allow" => firewall.allow = self.allows(value, &path),
+                _ => {}
+            }
+        }
+        firewall
+    }
+
+    fn allows(&mut self, value: &Value<'_>, path: &str) -> Vec<Allow> {
+        let tables = self.tables(value, path, "[[firewall.allow]]");
+        tables
+            .into_iter()
+            .map(|(path, span, table)| self.allow(&path, span, table))
+            .collect()
+    }
+
+    fn allow(&mut self, path: &str, span: std::ops::Range<usize>, table: &DeTable<'_>) -> Allow {
+        let mut allow = Allow {
+            line: self.places.line(path).unwrap_or_default(),
+            ..Allow::default()
+        };
+        for (key, path, value) in self.entries(table, path, &ALLOW) {
+            if matches!(value.get_ref(), DeValue::Array(list) if list.is_empty()) {
+                self.problem(empty_list(key, value.span()));
+            }
+            match key {
+                "service" => allow.service = self.services(value, &path),
+                "port" => allow.port = self.ports(value, &path),
+                "from" => allow.from = self.sources(value, &path),
+                "new-per-minute" => allow.new_per_minute = self.count(value),
+                "comment" => allow.comment = self.comment(value),
+                _ => {}
+            }
+        }
+        if !table.contains_key("service") && !table.contains_key("port") {
+            let problem = Problem::error(span, "an allow entry with neither `service` nor `port`");
+            self.problem(problem.help("write `service = \"https\"` or `port = \"tcp/8080\"`"));
+        }
+        allow
+    }
+
+    fn user_name(&mut self, value: &Value<'_>) -> Option<String> {
+        let name = self.string(value, "name = \"deploy\"")?;
+        if name.text == "root" {
+            let problem = Problem::error(name.span, "root is no admin account");
+            self.problem(
+                problem.help("name another account: it becomes root through sudo, and is known by its name"),
+            );
+            return None;
+        }
+        if !is_user_name(name.text) {
+            let problem = Problem::error(name.span, format!("`{}` is no user name", name.text));
+            self.problem(problem.help(
+                "a user name is of small letters, digits, `_` and `-`, begins with a letter or `_`, and has at most 32",
+            ));
+            return None;
+        }
+        Some(name.text.to_owned())
+    }
+
+    fn public_keys(&mut self, value: &Value<'_>, path: &str) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for key in self.strings(value, path, "keys = [\"ssh-ed25519 AAAA... laptop\"]") {
+            match PublicKey::parse(key.text) {
+                Ok(_) => keys.push(key.text.trim().to_owned()),
+                Err(error) => {
+                    let problem = Problem::error(key.span, error.to_string()).help(error.help());
+                    let secret = error.is_secret();
+                    let problem = if secret {
+                        problem.secret(self.text)
+                    } else {
+                        problem
+                    };
+                    self.problem(problem);
+                }
+            }
+        }
+        keys
+    }
+
+    fn password(&mut self, value: &Value<'_>) -> Option<Password> {
+        let Text { text, span } = self.string(value, "password = \"locked\"")?;
+        match text {
+            "keep" => return Some(Password::Keep),
+            "locked" => return Some(Password::Locked),
+            _ => {}
+        }
+        let Err(error) = password_hash::check(text) else {
+            return Some(Password::Hash(text.to_owned()));
+        };
+        let problem = match nearest(text, ["keep", "locked"]) {
+            Some(meant) => Problem::error(span, "this is no value of `password`")
+                .label(format!("did you mean `{meant}`?")),
+            None => Problem::error(span, error.to_string()).secret(self.text),
+        };
+        self.problem(problem.help(error.help()));
+        None
+    }
+
+    fn shell(&mut self, value: &Value<'_>) -> Option<PathBuf> {
+        let shell = self.string(value, "shell = \"/bin/bash\"")?;
+        if shell.text.starts_with('/') && !shell.text.contains([':', '\n', '\0']) {
+            return Some(PathBuf::from(shell.text));
+        }
+        let problem = Problem::error(shell.span, format!("`{}` is no absolute path", shell.text));
+        self.problem(problem.help("write the whole path, as in `shell = \"/bin/bash\"`"));
+        None
+    }
+
+    fn log_rate(&mut self, value: &Value<'_>) -> Option<LogRate> {
+        let rate = self.string(value, "log = \"5/minute\"")?;
+        let parsed: Result<LogRate, RateError> = rate.text.parse();
+        parsed
+            .map_err(|error| self.problem(Problem::error(rate.span, error.to_string()).help(error.help())))
+            .ok()
+    }
+
+    fn services(&mut self, value: &Value<'_>, path: &str) -> Vec<String> {
+        let mut services = Vec::new();
+        for name in self.strings(value, path, "service = \"https\"") {
+            if lookup(name.text).is_some() {
+                services.push(name.text.to_owned());
+            } else {
+                self.problem(unknown_service(&name));
+            }
+        }
+        services
+    }
+
+    fn ports(&mut self, value: &Value<'_>, path: &str) -> Vec<PortSpec> {
+        if let DeValue::Integer(number) = value.get_ref() {
+            let error = PortError::NoTransport(number.as_str().to_owned());
+            self.problem(Problem::error(value.span(), error.to_string()).label(error.help()));
+            return Vec::new();
+        }
+        let mut ports = Vec::new();
+        for port in self.strings(value, path, "port = \"tcp/8080\"") {
+            match port.text.parse::<PortSpec>() {
+                Ok(port) => ports.push(port),
+                Err(error) => self.problem(Problem::error(port.span, error.to_string()).label(error.help())),
+            }
+        }
+        ports
+    }
+
+    fn sources(&mut self, value: &Value<'_>, path: &str) -> Vec<IpNet> {
+        let mut sources = Vec::new();
+        for source in self.strings(value, path, "from = [\"192.168.0.0/16\"]") {
+            match parse_net(source.text) {
+                None => self.problem(no_network(&source)),
+                Some(net) if net.addr() != net.network() => self.problem(host_bits(&source, net)),
+                Some(net) => sources.push(net),
+            }
+        }
+        sources
+    }
+
+    fn comment(&mut self, value: &Value<'_>) -> Option<String> {
+        let comment = self.string(value, "comment = \"load balancer\"")?;
+        if comment.text.chars().any(char::is_control) {
+            self.problem(Problem::error(
+                comment.span,
+                "a comment is one line without control characters",
+            ));
+            return None;
+        }
+        Some(comment.text.to_owned())
+    }
+}
+
+/// useradd(8) on every family takes these: a letter or `_`, then letters, digits, `_`, `-`; at most 32.
+fn is_user_name(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+}
+
+fn unknown_service(name: &Text<'_>) -> Problem {
+    let problem = Problem::error(name.span.clone(), format!("unknown service `{}`", name.text));
+    let problem = match nearest(name.text, SERVICES.iter().map(|service| service.name)) {
+        Some(meant) => problem.label(format!("did you mean `{meant}`?")),
+        None => problem,
+    };
+    problem.help(
+        "the reference of the policy lists the names; for any other service, write its port: `port = \"tcp/8080\"`",
+    )
+}
+
+fn empty_list(key: &str, span: std::ops::Range<usize>) -> Problem {
+    let problem = Problem::error(span, format!("`{key} = []` is empty"));
+    if key == "from" {
+        problem
+            .label("does this mean nobody, or anybody?")
+            .help("for anybody, leave `from` out; for nobody, remove the entry")
+    } else {
+        problem.help("remove it, or write what it lets in")
+    }
+}
+
+fn no_network(source: &Text<'_>) -> Problem {
+    Problem::error(source.span.clone(), format!("`{}` is no network", source.text))
+        .help("write `192.168.0.0/16`, `2001:db8::/32`, or one address; names are not looked up, since DNS can be forged")
+}
+
+fn host_bits(source: &Text<'_>, net: IpNet) -> Problem {
+    let host = IpNet::from(net.addr());
+    Problem::error(
+        source.span.clone(),
+        format!("`{}` has bits set beyond its prefix", source.text),
+    )
+    .label(format!("did you mean `{}`?", net.trunc()))
+    .help(format!(
+        "`{}` is the whole network, `{host}` the one address",
+        net.trunc()
+    ))
+}
+
+const SUDO: &[(&str, Sudo)] = &[
+    ("auto", Sudo::Auto),
+    ("password", Sudo::Password),
+    ("no-password", Sudo::NoPassword),
+];
+const CRYPTO: &[(&str, Crypto)] = &[("modern", Crypto::Modern), ("compatible", Crypto::Compatible)];
+const ALLOW_LOGIN: &[(&str, AllowLogin)] = &[("any", AllowLogin::Any), ("admins", AllowLogin::Admins)];
+const REFUSAL: &[(&str, Refusal)] = &[("reject", Refusal::Reject), ("drop", Refusal::Drop)];
+const IPV6: &[(&str, Ipv6)] = &[("same", Ipv6::Same), ("reject", Ipv6::Reject)];

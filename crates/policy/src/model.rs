@@ -1,0 +1,248 @@
+//! What the policy says, checked and with every default filled in.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::text;
+
+/// The whole policy. `Policy::default()` is the built-in default: no admin named, keys only, deny by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Policy {
+    /// The accounts that administer this host, in the order of the file.
+    #[serde(rename = "admin")]
+    pub admins: Vec<Admin>,
+    /// How the SSH server lets people in.
+    pub ssh: Ssh,
+    /// What the packet filter lets through.
+    pub firewall: Firewall,
+}
+
+/// One account that may log in by key and become root through sudo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Admin {
+    /// The login name.
+    pub name: String,
+    /// Public keys in `authorized_keys` form; they are added, never taken away.
+    #[serde(default, deserialize_with = "text::one_or_many")]
+    #[schemars(with = "text::OneOrMany")]
+    pub keys: Vec<String>,
+    /// The account's password.
+    #[serde(default)]
+    pub password: Password,
+    /// Whether sudo asks for the password.
+    #[serde(default)]
+    pub sudo: Sudo,
+    /// The login shell; by default the account's own, or the host's default for a new account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<PathBuf>,
+}
+
+/// What becomes of an admin's password.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Password {
+    /// Leave it; a new account starts locked.
+    #[default]
+    Keep,
+    /// Lock it.
+    Locked,
+    /// Set this crypt(5) hash.
+    #[serde(untagged)]
+    Hash(String),
+}
+
+/// Whether sudo asks an admin for a password.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sudo {
+    /// Asks where the account has a usable password, and not where it has none.
+    #[default]
+    Auto,
+    /// Always asks.
+    Password,
+    /// Never asks.
+    NoPassword,
+}
+
+/// `[ssh]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Ssh {
+    /// Whether root may log in over SSH, by any means.
+    pub root_login: bool,
+    /// Whether anybody may log in by password.
+    pub password_login: bool,
+    /// Which algorithms are taken out.
+    pub crypto: Crypto,
+    /// Who may log in at all.
+    pub allow: AllowLogin,
+    /// Whether TCP ports may be forwarded (`ssh -L`, `-R`, `ProxyJump`).
+    pub tcp_forwarding: bool,
+    /// Whether the agent may be forwarded (`ssh -A`).
+    pub agent_forwarding: bool,
+}
+
+impl Default for Ssh {
+    fn default() -> Self {
+        Self {
+            root_login: false,
+            password_login: false,
+            crypto: Crypto::Modern,
+            allow: AllowLogin::Any,
+            tcp_forwarding: true,
+            agent_forwarding: true,
+        }
+    }
+}
+
+/// Which SSH algorithms are removed from the server's own lists. Never a full list: new exchanges survive.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crypto {
+    /// Removes what is broken and what is merely old (SHA-1, CBC, 64-bit tags, NIST P-curves stay).
+    #[default]
+    Modern,
+    /// Removes only what is broken.
+    Compatible,
+}
+
+/// Who may log in over SSH.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AllowLogin {
+    /// Every account that has a key.
+    #[default]
+    Any,
+    /// Only the `[[admin]]` accounts.
+    Admins,
+}
+
+/// `[firewall]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Firewall {
+    /// What happens to inbound packets that nothing allows.
+    pub inbound: Refusal,
+    /// What happens to packets that this host would forward.
+    pub forward: Refusal,
+    /// Whether echo requests are answered.
+    pub ping: bool,
+    /// IPv6: like IPv4, or refused whole.
+    pub ipv6: Ipv6,
+    /// At most how often a refused packet is logged; `off` for never.
+    pub log: LogRate,
+    /// What is let in. Without any entry: `service = "ssh"`.
+    pub allow: Vec<Allow>,
+}
+
+impl Default for Firewall {
+    fn default() -> Self {
+        Self {
+            inbound: Refusal::Reject,
+            forward: Refusal::Reject,
+            ping: true,
+            ipv6: Ipv6::Same,
+            log: LogRate::PerMinute(5),
+            allow: vec![Allow {
+                service: vec!["ssh".to_owned()],
+                ..Allow::default()
+            }],
+        }
+    }
+}
+
+/// How a packet is refused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Answer: a TCP reset, or port unreachable.
+    #[default]
+    Reject,
+    /// Say nothing.
+    Drop,
+}
+
+/// What the filter does with IPv6.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ipv6 {
+    /// The same rules as for IPv4.
+    #[default]
+    Same,
+    /// Everything but loopback is refused.
+    Reject,
+}
+
+/// A rate at which refused packets are logged, written `"5/minute"`, `"1/second"`, `"10/hour"` or `"off"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub enum LogRate {
+    /// Never.
+    Off,
+    /// At most this many lines a second.
+    PerSecond(u32),
+    /// At most this many lines a minute.
+    PerMinute(u32),
+    /// At most this many lines an hour.
+    PerHour(u32),
+}
+
+/// One `[[firewall.allow]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Allow {
+    /// Services by name, as `service = "ssh"` or a list.
+    #[serde(deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "text::OneOrMany")]
+    pub service: Vec<String>,
+    /// Ports, as `port = "tcp/8080"`, `"udp/60000-61000"` or a list.
+    #[serde(
+        deserialize_with = "text::one_or_many_parsed",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(with = "text::OneOrMany")]
+    pub port: Vec<PortSpec>,
+    /// Sources, as `from = "10.0.0.0/8"` or a list; none given means anybody.
+    #[serde(
+        deserialize_with = "text::one_or_many_nets",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    #[schemars(with = "text::OneOrMany")]
+    pub from: Vec<IpNet>,
+    /// New connections a minute from one source address, counted in the kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub new_per_minute: Option<u32>,
+    /// Free text, kept with the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Line of the entry in the policy file, 1-based; 0 where there is no file.
+    #[serde(skip)]
+    pub line: usize,
+}
+
+/// Transport protocol of a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A port or a range of ports of one protocol, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortSpec {
+    /// The protocol.
+    pub transport: Transport,
+    /// First port.
+    pub first: u16,
+    /// Last port, equal to `first` for a single one.
+    pub last: u16,
+}
