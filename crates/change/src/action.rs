@@ -97,7 +97,7 @@ pub enum Action {
     /// Load the compiled ruleset into the kernel, one batch.
     LoadFirewall {
         /// The ruleset.
-        ruleset: Box<packet_filter::Compiled>,
+        ruleset: Box<crate::firewall::Compiled>,
         /// The kernel's generation id that the plan was drawn from.
         generation: Option<u32>,
     },
