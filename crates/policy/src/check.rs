@@ -19,7 +19,6 @@ pub(crate) fn across_fields(policy: &Policy, places: &Places) -> Vec<Problem> {
         problems.extend(refused_family(allow, index, policy.firewall.ipv6, places));
     }
     problems.extend(repeated_allows(&policy.firewall.allow, places));
-    problems.extend(nothing_let_in(policy, places));
     problems
 }
 
@@ -118,13 +117,6 @@ fn repeated_allows(allows: &[Allow], places: &Places) -> Vec<Problem> {
         }
     }
     problems
-}
-
-fn nothing_let_in(policy: &Policy, places: &Places) -> Option<Problem> {
-    (policy.firewall.allow.is_empty()).then(|| {
-        Problem::warning(places.span(&["firewall.allow"]), "nothing is let in, SSH neither")
-            .help("leave `allow` out for the default, `service = \"ssh\"`")
-    })
 }
 
 /// Each item that stands earlier already, with the place of its first.

@@ -1,5 +1,6 @@
 //! From TOML to a [`Policy`], with every problem of the file in one go.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
@@ -13,9 +14,10 @@ use crate::nearest::nearest;
 use crate::password_hash;
 use crate::places::Places;
 use crate::problem::{PolicyError, Problem, Severity};
-use crate::public_key::PublicKey;
+use crate::public_key::{KeyError, PublicKey};
 use crate::read::{Reader, Text, Value};
 use crate::services::{SERVICES, lookup};
+use crate::syntax::{private_key_problem, syntax_problems};
 use crate::text::{PortError, RateError, parse_net};
 use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, SSH, TOP};
 
@@ -52,7 +54,7 @@ pub fn parse_with_places(text: &str, origin: &Path) -> Result<Parsed, PolicyErro
             .problems
             .extend(check::across_fields(&policy, &reader.places));
     } else {
-        reader.problems.extend(syntax.iter().map(syntax_problem));
+        reader.problems = syntax_problems(text, &syntax);
     }
 
     let Reader {
@@ -74,21 +76,6 @@ pub fn parse_with_places(text: &str, origin: &Path) -> Result<Parsed, PolicyErro
         places,
         warnings: problems,
     })
-}
-
-fn syntax_problem(error: &toml::de::Error) -> Problem {
-    let mut lines = error.message().lines();
-    let message = lines.next().unwrap_or("it does not parse").to_owned();
-    let rest: Vec<&str> = lines.collect();
-    let problem = Problem::error(
-        error.span().unwrap_or(0..0),
-        format!("this is not TOML: {message}"),
-    );
-    if rest.is_empty() {
-        problem
-    } else {
-        problem.help(rest.join("; "))
-    }
 }
 
 impl Reader<'_> {
@@ -113,7 +100,7 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn admin(&mut self, path: &str, span: std::ops::Range<usize>, table: &DeTable<'_>) -> Admin {
+    fn admin(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Admin {
         let mut admin = Admin {
             name: String::new(),
             keys: Vec::new(),
@@ -188,6 +175,10 @@ impl Reader<'_> {
     }
 
     fn allows(&mut self, value: &Value<'_>, path: &str) -> Vec<Allow> {
+        if is_empty_list(value) {
+            let problem = Problem::warning(value.span(), "nothing is let in, SSH neither");
+            self.problem(problem.help("leave `allow` out for the default, `service = \"ssh\"`"));
+        }
         let tables = self.tables(value, path, "[[firewall.allow]]");
         tables
             .into_iter()
@@ -195,13 +186,13 @@ impl Reader<'_> {
             .collect()
     }
 
-    fn allow(&mut self, path: &str, span: std::ops::Range<usize>, table: &DeTable<'_>) -> Allow {
+    fn allow(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Allow {
         let mut allow = Allow {
             line: self.places.line(path).unwrap_or_default(),
             ..Allow::default()
         };
         for (key, path, value) in self.entries(table, path, &ALLOW) {
-            if matches!(value.get_ref(), DeValue::Array(list) if list.is_empty()) {
+            if is_empty_list(value) {
                 self.problem(empty_list(key, value.span()));
             }
             match key {
@@ -244,16 +235,8 @@ impl Reader<'_> {
         for key in self.strings(value, path, "keys = [\"ssh-ed25519 AAAA... laptop\"]") {
             match PublicKey::parse(key.text) {
                 Ok(_) => keys.push(key.text.trim().to_owned()),
-                Err(error) => {
-                    let problem = Problem::error(key.span, error.to_string()).help(error.help());
-                    let secret = error.is_secret();
-                    let problem = if secret {
-                        problem.secret(self.text)
-                    } else {
-                        problem
-                    };
-                    self.problem(problem);
-                }
+                Err(KeyError::Private) => self.problem(private_key_problem(self.text, key.span)),
+                Err(error) => self.problem(Problem::error(key.span, error.to_string()).help(error.help())),
             }
         }
         keys
@@ -369,7 +352,11 @@ fn unknown_service(name: &Text<'_>) -> Problem {
     )
 }
 
-fn empty_list(key: &str, span: std::ops::Range<usize>) -> Problem {
+fn is_empty_list(value: &Value<'_>) -> bool {
+    matches!(value.get_ref(), DeValue::Array(list) if list.is_empty())
+}
+
+fn empty_list(key: &str, span: Range<usize>) -> Problem {
     let problem = Problem::error(span, format!("`{key} = []` is empty"));
     if key == "from" {
         problem

@@ -26,9 +26,12 @@ mod places;
 mod problem;
 pub mod public_key;
 mod read;
+mod schema;
 pub mod services;
+mod syntax;
 mod text;
 mod vocabulary;
+mod write;
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +42,9 @@ pub use model::{
 };
 pub use places::{Place, Places};
 pub use problem::{PolicyError, Problem, Severity, render};
+pub use schema::schema;
 pub use text::{PortError, RateError};
+pub use write::{Hints, Listening, to_toml};
 
 /// Reads a policy; `origin` names its file in errors.
 ///

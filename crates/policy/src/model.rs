@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text;
+use crate::{schema, text};
 
 /// The whole policy. `Policy::default()` is the built-in default: no admin named, keys only, deny by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +29,7 @@ pub struct Admin {
     pub name: String,
     /// Public keys in `authorized_keys` form; they are added, never taken away.
     #[serde(default, deserialize_with = "text::one_or_many")]
-    #[schemars(with = "text::OneOrMany")]
+    #[schemars(schema_with = "schema::texts")]
     pub keys: Vec<String>,
     /// The account's password.
     #[serde(default)]
@@ -180,7 +180,7 @@ pub enum Ipv6 {
 
 /// A rate at which refused packets are logged, written `"5/minute"`, `"1/second"`, `"10/hour"` or `"off"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^(off|[1-9][0-9]*/(second|minute|hour))$"))]
 pub enum LogRate {
     /// Never.
     Off,
@@ -198,21 +198,21 @@ pub enum LogRate {
 pub struct Allow {
     /// Services by name, as `service = "ssh"` or a list.
     #[serde(deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "text::OneOrMany")]
+    #[schemars(schema_with = "schema::service_names")]
     pub service: Vec<String>,
     /// Ports, as `port = "tcp/8080"`, `"udp/60000-61000"` or a list.
     #[serde(
         deserialize_with = "text::one_or_many_parsed",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(with = "text::OneOrMany")]
+    #[schemars(schema_with = "schema::ports")]
     pub port: Vec<PortSpec>,
     /// Sources, as `from = "10.0.0.0/8"` or a list; none given means anybody.
     #[serde(
         deserialize_with = "text::one_or_many_nets",
         skip_serializing_if = "Vec::is_empty"
     )]
-    #[schemars(with = "text::OneOrMany")]
+    #[schemars(schema_with = "schema::sources")]
     pub from: Vec<IpNet>,
     /// New connections a minute from one source address, counted in the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -139,7 +139,7 @@ fn draw(problem: &Problem, path: &str, source: &str, renderer: &Renderer) -> Str
     };
     let label = problem.label.as_deref().map(normalize_untrusted_str);
     let mark = AnnotationKind::Primary
-        .span(clamp(source, &problem.span))
+        .span(shortened(source, &problem.span))
         .label(label);
     let mut group: Group<'_> = level
         .primary_title(normalize_untrusted_str(&problem.message))
@@ -148,6 +148,13 @@ fn draw(problem: &Problem, path: &str, source: &str, renderer: &Renderer) -> Str
         group = group.element(Level::HELP.message(normalize_untrusted_str(help)));
     }
     renderer.render(&[group])
+}
+
+/// At most this many bytes are underlined: a public key is long, and its beginning says which it is.
+const LONGEST_MARK: usize = 60;
+
+fn shortened(source: &str, span: &Range<usize>) -> Range<usize> {
+    clamp(source, &(span.start..span.end.min(span.start + LONGEST_MARK)))
 }
 
 /// The text with every byte of a secret but its line breaks replaced, so that all places stay.

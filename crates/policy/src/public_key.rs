@@ -3,6 +3,8 @@
 //! The blob is read as RFC 4253 section 6.6 and PROTOCOL.u2f lay it out, so that a truncated paste is found here and
 //! not at the next login. Whether a signature would verify is not looked at.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 
@@ -90,11 +92,18 @@ impl KeyError {
             Self::TypeMismatch { .. } => "copy the whole line of the `.pub` file, its first word too",
         }
     }
+}
 
-    /// Whether the text is a secret that must not be shown.
-    pub fn is_secret(&self) -> bool {
-        matches!(self, Self::Private)
-    }
+/// The bytes of the first private key in a text, to its end or the end of the text.
+pub(crate) fn private_key(text: &str) -> Option<Range<usize>> {
+    const MARK: &str = "PRIVATE KEY-----";
+    let begin = text.find(MARK)?;
+    let after = begin + MARK.len();
+    let start = text[..begin].rfind("-----BEGIN").unwrap_or(begin);
+    let end = text[after..]
+        .find(MARK)
+        .map_or(text.len(), |at| after + at + MARK.len());
+    Some(start..end)
 }
 
 /// The key types that OpenSSH lets in, and their blobs after the type word.
@@ -142,7 +151,7 @@ impl<'t> PublicKey<'t> {
     /// What is wrong with the key, in the reader's terms.
     pub fn parse(text: &'t str) -> Result<Self, KeyError> {
         let text = text.trim();
-        if text.contains("PRIVATE KEY-----") || text.starts_with("PuTTY-User-Key-File") {
+        if private_key(text).is_some() || text.starts_with("PuTTY-User-Key-File") {
             return Err(KeyError::Private);
         }
         if text.chars().any(|c| c.is_control() && c != '\t') {

@@ -104,7 +104,7 @@ impl Reader<'_> {
                     value.span(),
                     "wrong type: expected `true` or `false`, found a text",
                 );
-                self.problem(problem.label(format!("write {meant}, without quotes")));
+                self.problem(problem.label(format!("write `{meant}`, without quotes")));
                 None
             }
             _ => self.wrong_type(value, "`true` or `false`"),

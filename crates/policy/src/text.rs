@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::model::{LogRate, PortSpec, Transport};
@@ -215,13 +214,10 @@ serde_by_text!(PortSpec);
 serde_by_text!(LogRate);
 
 /// One text or a list of them.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Deserialize)]
 #[serde(untagged)]
-#[schemars(inline)]
-pub(crate) enum OneOrMany {
-    /// One.
+enum OneOrMany {
     One(String),
-    /// Several.
     Many(Vec<String>),
 }
 
