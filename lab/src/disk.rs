@@ -1,0 +1,282 @@
+//! A host's disk: an ext4 image on a loop device, under an overlay over the base tree.
+//!
+//! Everything a host writes goes through a real journalling file system to a block device whose backing file can be
+//! copied below it. What the host has not synced is in the page cache of that file system and not in the file.
+
+use crate::error::{Doing, Error, Result};
+use crate::process::{must, tool};
+use rustix::fs::{SeekFrom, copy_file_range, seek, syncfs};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How often a copy is begun anew because the disk was written to meanwhile.
+const ATTEMPTS: u32 = 200;
+
+/// How long a mount may stay busy after its last process was killed.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// The read-only layers of a host's root, topmost first.
+pub(crate) type Layers = Vec<PathBuf>;
+
+/// A writable disk and the root directory that stands on it.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    image: PathBuf,
+    /// Where the ext4 file system is mounted; holds `upper` and `work`.
+    writable: PathBuf,
+    /// Where the overlay is mounted: the host's root.
+    root: PathBuf,
+    layers: Layers,
+    device: Option<PathBuf>,
+    mounted: bool,
+}
+
+impl Disk {
+    /// A disk of `mebibytes`, empty and mounted, in the host's directory `dir`.
+    pub(crate) fn create(dir: &Path, layers: Layers, mebibytes: u64) -> Result<Self> {
+        let disk = Self::at(dir, layers);
+        let image = File::create_new(&disk.image).doing("create", &disk.image)?;
+        image.set_len(mebibytes << 20).doing("size", &disk.image)?;
+        // A small journal and finished tables: the less the image holds, the faster its copy.
+        let format = [
+            "-q",
+            "-J",
+            "size=8",
+            "-E",
+            "lazy_itable_init=0,lazy_journal_init=0",
+            "-m",
+            "0",
+        ];
+        must(tool("mkfs.ext4", &format).arg(&disk.image))?;
+        disk.mounted()
+    }
+
+    /// The disk whose image was copied to `dir` already, mounted; ext4 replays its journal.
+    pub(crate) fn open(dir: &Path, layers: Layers) -> Result<Self> {
+        Self::at(dir, layers).mounted()
+    }
+
+    /// The path of the image that a disk in `dir` has.
+    pub(crate) fn image_in(dir: &Path) -> PathBuf {
+        dir.join("disk.img")
+    }
+
+    /// The host's root directory, seen from this machine.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the host has changed against its layers, as overlayfs keeps it.
+    pub(crate) fn upper(&self) -> PathBuf {
+        self.writable.join("upper")
+    }
+
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// Writes everything out, as an orderly shutdown does.
+    pub(crate) fn sync(&self) -> Result<()> {
+        let writable = File::open(&self.writable).doing("open", &self.writable)?;
+        syncfs(writable).doing("sync", &self.writable)
+    }
+
+    /// Copies the image to `to` as it is at one moment, without syncing the file system on it.
+    ///
+    /// The loop driver counts its writes. A copy during which none was begun, running or ended is the image of one
+    /// moment; any other is thrown away.
+    pub(crate) fn snapshot(&self, to: &Path) -> Result<()> {
+        let Some(device) = self.device.as_deref() else {
+            return self.copy(to);
+        };
+        for _ in 0..ATTEMPTS {
+            let before = Writes::of(device)?;
+            if before.idle {
+                self.copy(to)?;
+                if Writes::of(device)? == before {
+                    return Ok(());
+                }
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        Err(Error::Torn {
+            image: self.image.clone(),
+            attempts: ATTEMPTS,
+        })
+    }
+
+    /// Takes the place of the image with a copy of it, as it is after the power came back.
+    pub(crate) fn replace(&mut self, image: &Path) -> Result<()> {
+        self.detach()?;
+        // The old image may still be held open by a mount that is being torn down, so it is left to it.
+        fs::rename(image, &self.image).doing("replace", &self.image)?;
+        self.attach()
+    }
+
+    /// Unmounts and mounts again, as a reboot does.
+    pub(crate) fn remount(&mut self) -> Result<()> {
+        self.unmount()?;
+        self.mount()
+    }
+
+    fn at(dir: &Path, layers: Layers) -> Self {
+        Self {
+            image: Self::image_in(dir),
+            writable: dir.join("disk"),
+            root: dir.join("root"),
+            layers,
+            device: None,
+            mounted: false,
+        }
+    }
+
+    fn mounted(mut self) -> Result<Self> {
+        for dir in [&self.writable, &self.root] {
+            fs::create_dir_all(dir).doing("make directory", dir)?;
+        }
+        self.attach()?;
+        Ok(self)
+    }
+
+    fn attach(&mut self) -> Result<()> {
+        let device = must(tool("losetup", &["--find", "--show"]).arg(&self.image))?;
+        self.device = Some(PathBuf::from(device.trim_end()));
+        self.mount()
+    }
+
+    fn mount(&mut self) -> Result<()> {
+        let Some(device) = &self.device else { return Ok(()) };
+        mount(device, &self.writable, "ext4", MountFlags::empty(), None)
+            .doing("mount ext4 on", &self.writable)?;
+        self.mounted = true;
+        let (upper, work) = (self.upper(), self.writable.join("work"));
+        for dir in [&upper, &work] {
+            fs::create_dir_all(dir).doing("make directory", dir)?;
+        }
+        let lower: Vec<_> = self
+            .layers
+            .iter()
+            .map(|layer| layer.display().to_string())
+            .collect();
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.join(":"),
+            upper.display(),
+            work.display()
+        );
+        let options = CString::new(options.clone()).map_err(|_| Error::Malformed {
+            what: "path",
+            text: options,
+        })?;
+        mount("overlay", &self.root, "overlay", MountFlags::empty(), &*options)
+            .doing("mount overlay on", &self.root)
+    }
+
+    fn unmount(&mut self) -> Result<()> {
+        if !self.mounted {
+            return Ok(());
+        }
+        release(&self.root)?;
+        release(&self.writable)?;
+        self.mounted = false;
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        self.unmount()?;
+        if let Some(device) = self.device.take() {
+            must(tool("losetup", &["--detach"]).arg(device))?;
+        }
+        Ok(())
+    }
+
+    fn copy(&self, to: &Path) -> Result<()> {
+        copy_sparse(&self.image, to)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if self.detach().is_err() {
+            // Somebody holds it. Lazily gone is better than left behind.
+            let _ = unmount(&self.root, UnmountFlags::DETACH);
+            let _ = unmount(&self.writable, UnmountFlags::DETACH);
+            drop(
+                self.device
+                    .take()
+                    .map(|device| must(tool("losetup", &["--detach"]).arg(device))),
+            );
+        }
+    }
+}
+
+/// Unmounts `path`, waiting while the kernel still tears down what a killed host held. Not mounted is no error.
+pub(crate) fn release(path: &Path) -> Result<()> {
+    let deadline = Instant::now() + RELEASE;
+    loop {
+        match unmount(path, UnmountFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => return Ok(()),
+            Err(rustix::io::Errno::BUSY) if Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error).doing("unmount", path),
+        }
+    }
+}
+
+/// Copies a file, holes as holes.
+pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
+    let source = File::open(from).doing("open", from)?;
+    let target = File::create(to).doing("create", to)?;
+    let length = source.metadata().doing("stat", from)?.len();
+    target.set_len(length).doing("size", to)?;
+    let mut at = 0;
+    while at < length {
+        let (mut read, end) = match seek(&source, SeekFrom::Data(at)) {
+            Ok(start) => (
+                start,
+                seek(&source, SeekFrom::Hole(start)).doing("find a hole in", from)?,
+            ),
+            Err(rustix::io::Errno::NXIO) => break,
+            Err(error) => return Err(error).doing("find data in", from),
+        };
+        at = end;
+        let mut write = read;
+        while read < end {
+            let left = usize::try_from(end - read).unwrap_or(usize::MAX);
+            let copied = copy_file_range(&source, Some(&mut read), &target, Some(&mut write), left);
+            if copied.doing("copy", from)? == 0 {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The writes a block device has finished, and whether one is under way.
+#[derive(Debug, PartialEq, Eq)]
+struct Writes {
+    finished: Vec<String>,
+    idle: bool,
+}
+
+impl Writes {
+    /// Fields of `/sys/block/DEVICE/stat` and `inflight`: Documentation/block/stat.rst.
+    fn of(device: &Path) -> Result<Self> {
+        let sys = Path::new("/sys/block").join(device.file_name().unwrap_or_default());
+        let read = |name: &str| fs::read_to_string(sys.join(name)).doing("read", sys.join(name));
+        let stat = read("stat")?;
+        let finished = [4, 6, 11, 13, 15]
+            .iter()
+            .filter_map(|&field| stat.split_whitespace().nth(field));
+        let idle = read("inflight")?.split_whitespace().nth(1) == Some("0");
+        Ok(Self {
+            finished: finished.map(str::to_owned).collect(),
+            idle,
+        })
+    }
+}

@@ -1,0 +1,386 @@
+//! Starting programs: with a time limit, and without waiting for what they leave behind.
+
+use crate::error::{Doing, Error, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a program may run where the caller names no limit.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A child that has exited may have left a daemon behind that holds its pipes open. This long is waited for the last
+/// of its output, then the pipes are abandoned.
+const AFTERMATH: Duration = Duration::from_millis(300);
+
+/// What a finished program left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit code; killed by a signal: 128 plus the signal's number, as a shell counts.
+    pub status: i32,
+    /// Its standard output; bytes that are not UTF-8 are replaced.
+    pub stdout: String,
+    /// Its standard error; bytes that are not UTF-8 are replaced.
+    pub stderr: String,
+}
+
+impl Output {
+    /// True where the exit code is 0.
+    #[must_use]
+    pub fn success(&self) -> bool {
+        self.status == 0
+    }
+
+    /// The output of a program that must have succeeded.
+    ///
+    /// # Panics
+    /// Where its exit code is not 0; the message holds both streams.
+    #[must_use]
+    #[track_caller]
+    pub fn unwrap(self) -> Self {
+        assert!(
+            self.success(),
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+/// Runs `command` to its end, feeding it `input`, and collects both streams.
+pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Output> {
+    let words = words(command);
+    let mut running = Running::start(command, input)?;
+    if let Some(status) = running.wait(limit)? {
+        return Ok(running.output(status));
+    }
+    running.kill()?;
+    let output = format!("{}{}", running.stdout.text(), running.stderr.text());
+    Err(Error::TimedOut {
+        command: words,
+        after: limit,
+        output,
+    })
+}
+
+/// Runs a tool that must succeed; its standard output.
+pub(crate) fn must(command: &mut Command) -> Result<String> {
+    must_with(command, b"")
+}
+
+/// Runs a tool that must succeed on `input`; its standard output.
+pub(crate) fn must_with(command: &mut Command, input: &[u8]) -> Result<String> {
+    must_within(command, input, PATIENCE)
+}
+
+/// Runs a tool that must succeed within `limit`; its standard output.
+pub(crate) fn must_within(command: &mut Command, input: &[u8], limit: Duration) -> Result<String> {
+    let output = run(command, input, limit)?;
+    if output.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::Program {
+        command: words(command),
+        status: format!("exit code {}", output.status),
+        stderr: format!("{}{}", output.stderr.trim_end(), output.stdout.trim_end()),
+    })
+}
+
+/// A command of the tool `program` with `args`, in a plain environment.
+pub(crate) fn tool(program: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args).env("LC_ALL", "C.UTF-8");
+    command
+}
+
+/// The command line, for messages.
+pub(crate) fn words(command: &Command) -> String {
+    let mut words = command.get_program().to_string_lossy().into_owned();
+    for arg in command.get_args() {
+        words.push(' ');
+        words.push_str(&arg.to_string_lossy());
+    }
+    words
+}
+
+/// The exit code as a shell counts it.
+pub(crate) fn code(status: ExitStatus) -> i32 {
+    status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(-1)
+}
+
+/// A started program whose output is being collected. Dropped, it is killed.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    stdout: Stream,
+    stderr: Stream,
+    ended: Option<ExitStatus>,
+}
+
+impl Running {
+    /// Starts `command`, feeds it `input` and closes its standard input.
+    pub(crate) fn start(command: &mut Command, input: &[u8]) -> Result<Self> {
+        let mut running = Self::start_interactive(command)?;
+        if let Some(mut stdin) = running.child.stdin.take()
+            && !input.is_empty()
+        {
+            let input = input.to_vec();
+            // A program that does not read its input closes the pipe: not an error of ours.
+            thread::spawn(move || drop(stdin.write_all(&input)));
+        }
+        Ok(running)
+    }
+
+    /// Starts `command` with its standard input left open for [`Running::send`].
+    pub(crate) fn start_interactive(command: &mut Command) -> Result<Self> {
+        let program = command.get_program().to_owned();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .doing("start", program)?;
+        let stdout = Stream::collect(child.stdout.take());
+        let stderr = Stream::collect(child.stderr.take());
+        Ok(Self {
+            child,
+            stdout,
+            stderr,
+            ended: None,
+        })
+    }
+
+    /// The process id of the program started on this machine (for a command in a host: of its `nsenter`).
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes to the program's standard input.
+    ///
+    /// # Errors
+    /// Where its input is closed.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(stdin) = self.child.stdin.as_mut() else {
+            return Err(Error::State {
+                host: "standard input".into(),
+                state: "closed",
+            });
+        };
+        stdin
+            .write_all(bytes)
+            .and_then(|()| stdin.flush())
+            .doing("write to", "a program's standard input")
+    }
+
+    /// Closes the program's standard input.
+    pub fn close_input(&mut self) {
+        drop(self.child.stdin.take());
+    }
+
+    /// What it has written to standard output so far.
+    #[must_use]
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// What it has written to standard error so far.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        self.stderr.text()
+    }
+
+    /// Waits until its standard output contains `text`, and returns all of that output so far.
+    ///
+    /// # Errors
+    /// Where `limit` passes, or the output ends, without it.
+    pub fn expect(&self, text: &str, limit: Duration) -> Result<String> {
+        self.stdout
+            .until(limit, |seen| seen.contains(text))
+            .map_err(|seen| Error::TimedOut {
+                command: format!("waiting for {text:?}"),
+                after: limit,
+                output: format!("{seen}\n--- stderr\n{}", self.stderr.text()),
+            })
+    }
+
+    /// Waits for its end; `None` where it still runs after `limit`.
+    ///
+    /// # Errors
+    /// Where the system cannot say.
+    pub fn wait(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+        if self.ended.is_none() && await_exit(&self.child, limit)? {
+            self.ended = Some(self.child.wait().doing("wait for", "a child process")?);
+        }
+        Ok(self.ended)
+    }
+
+    /// Waits for its end and takes what it wrote.
+    ///
+    /// # Errors
+    /// Where it still runs after `limit`; it is killed then.
+    pub fn finish(mut self, limit: Duration) -> Result<Output> {
+        self.close_input();
+        match self.wait(limit)? {
+            Some(status) => Ok(self.output(status)),
+            None => Err(Error::TimedOut {
+                command: format!("process {}", self.id()),
+                after: limit,
+                output: format!("{}{}", self.stdout(), self.stderr()),
+            }),
+        }
+    }
+
+    /// Kills it (SIGKILL) and collects it.
+    ///
+    /// # Errors
+    /// Where the system refuses.
+    pub fn kill(&mut self) -> Result<()> {
+        if self.ended.is_none() {
+            self.child.kill().doing("kill", "a child process")?;
+            self.ended = Some(self.child.wait().doing("wait for", "a child process")?);
+        }
+        Ok(())
+    }
+
+    fn output(&self, status: ExitStatus) -> Output {
+        let deadline = Instant::now() + AFTERMATH;
+        self.stdout.closed(deadline);
+        self.stderr.closed(deadline);
+        Output {
+            status: code(status),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.kill());
+    }
+}
+
+/// True where `child` ends within `limit`.
+fn await_exit(child: &Child, limit: Duration) -> Result<bool> {
+    let Some(pid) = Pid::from_raw(child.id().cast_signed()) else {
+        return Ok(true);
+    };
+    let pidfd = pidfd_open(pid, PidfdFlags::empty()).doing("open a pidfd of", pid.to_string())?;
+    readable_within(&pidfd, limit)
+}
+
+/// True where `fd` becomes readable (a pidfd: the process has ended) within `limit`.
+pub(crate) fn readable_within(fd: &OwnedFd, limit: Duration) -> Result<bool> {
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = rustix::time::Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::new(fd, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) if left.is_zero() => return Ok(false),
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error).doing("poll", "a descriptor"),
+        }
+    }
+}
+
+/// Sends SIGKILL to the process `pid` and waits for its end. A process already gone is no error.
+pub(crate) fn kill_hard(pid: u32) -> Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return Ok(());
+    };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return Ok(());
+    };
+    match pidfd_send_signal(&pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => return Err(error).doing("kill", pid.to_string()),
+    }
+    readable_within(&pidfd, Duration::from_secs(10)).map(drop)
+}
+
+/// The bytes of a pipe as they come, with a bell for whoever waits for more.
+#[derive(Debug, Clone)]
+struct Stream(Arc<(Mutex<Collected>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Collected {
+    bytes: Vec<u8>,
+    closed: bool,
+}
+
+impl Stream {
+    fn collect(pipe: Option<impl Read + Send + 'static>) -> Self {
+        let stream = Self(Arc::default());
+        let writer = stream.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            let mut pipe = pipe;
+            while let Some(read) = pipe.as_mut().and_then(|pipe| pipe.read(&mut buffer).ok())
+                && read > 0
+            {
+                writer.update(|collected| collected.bytes.extend_from_slice(&buffer[..read]));
+            }
+            writer.update(|collected| collected.closed = true);
+        });
+        stream
+    }
+
+    fn update(&self, change: impl FnOnce(&mut Collected)) {
+        change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes).into_owned()
+    }
+
+    /// Waits until `enough` holds of the text; the text either way.
+    fn until(&self, limit: Duration, enough: impl Fn(&str) -> bool) -> Result<String, String> {
+        let deadline = Instant::now() + limit;
+        let mut collected = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let text = String::from_utf8_lossy(&collected.bytes).into_owned();
+            if enough(&text) {
+                return Ok(text);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if collected.closed || left.is_zero() {
+                return Err(text);
+            }
+            collected = self
+                .0
+                .1
+                .wait_timeout(collected, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn closed(&self, deadline: Instant) {
+        let mut collected = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while !collected.closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            collected = self
+                .0
+                .1
+                .wait_timeout(collected, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
