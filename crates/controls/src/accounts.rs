@@ -1,0 +1,187 @@
+//! US: who may administer, and how.
+//!
+//! US1 and US2, whether the administrators can get in and become root, stand in [`crate::entrance`].
+
+use host::facts::{Account, PasswordState, Shadow};
+use policy::{Admin, Sudo};
+
+use crate::finding::Severity;
+use crate::judgement::{Fault, Judged, Subject, Verdict};
+use crate::people::{
+    has_usable_password, known, passwd_place, shadow, shadow_of, shadow_place, shell_of, turns_away, users,
+};
+use crate::permissions::{Demand, check_path};
+use crate::admins;
+
+/// Passwords are never changed in fewer days than this, so an age beyond it never matters: 50 years.
+const FAR_AWAY: i64 = 18_250;
+
+/// Only root has user id 0. Source: passwd(5).
+pub(crate) fn us3_only_root_is_uid_0(subject: &Subject<'_>) -> Judged {
+    let others = users(subject.facts)?.iter().filter(|user| user.uid == 0 && user.name != "root");
+    let faults = others.map(|user| {
+        Fault::new(format!("{} is root under another name (user id 0)", user.name))
+            .decided_by(passwd_place(user))
+            .ask(format!("give {} an id of its own, or remove it: userdel {}", user.name, user.name))
+    });
+    Ok(faults.collect::<Vec<_>>().into())
+}
+
+/// No account is let in without a password: neither passwd(5) nor shadow(5) has an empty password field.
+/// Source: passwd(5), shadow(5).
+pub(crate) fn us4_no_empty_password(subject: &Subject<'_>) -> Judged {
+    let mut faults = Vec::new();
+    for user in users(subject.facts)?.iter().filter(|user| user.passwd_field_empty) {
+        faults.push(empty_password(&user.name, passwd_place(user)));
+    }
+    for entry in shadow(subject.facts)?.iter().filter(|entry| entry.password == PasswordState::Empty) {
+        faults.push(empty_password(&entry.name, shadow_place(entry)));
+    }
+    Ok(faults.into())
+}
+
+fn empty_password(name: &str, place: String) -> Fault {
+    Fault::new(format!("{name} needs no password"))
+        .decided_by(place)
+        .command(format!("passwd -l {name}"), format!("passwd -d {name}"))
+}
+
+/// The sudoers files are accepted by `visudo -c`, and only root can change them. Source: sudoers(5).
+pub(crate) fn us5_sudoers_are_sound(subject: &Subject<'_>) -> Judged {
+    let sudoers = &subject.facts.sudoers;
+    let files = known(&sudoers.files, "the sudoers files")?;
+    if files.is_empty() {
+        return Ok(Verdict::silent("there are no sudoers files"));
+    }
+    let mut faults = Vec::new();
+    match known(&sudoers.check, "what visudo says of the sudoers files") {
+        Ok(None) => {}
+        Ok(Some(complaint)) => faults.push(
+            Fault::new(format!("visudo refuses the sudoers files: {}", complaint.trim()))
+                .decided_by_all(files.iter().map(|file| file.display().to_string()))
+                .ask("correct the line that it names with visudo"),
+        ),
+        Err(unknown) => faults.push(unknown),
+    }
+    for file in files {
+        faults.extend(check_path(subject.facts, file, Demand::ROOT_ALONE_WRITES));
+    }
+    Ok(faults.into())
+}
+
+/// Only accounts that the policy means to are spared sudo's password: an `[[admin]]` with `sudo = "no-password"`, or
+/// one without a usable password. Source: sudoers(5).
+pub(crate) fn us6_sudo_without_password(subject: &Subject<'_>) -> Judged {
+    let mut faults = Vec::new();
+    for (name, listing) in &subject.facts.sudo {
+        let listing = match known(listing, &format!("what sudo grants {name}")) {
+            Ok(listing) => listing,
+            Err(unknown) => {
+                faults.push(unknown);
+                continue;
+            }
+        };
+        let spared = listing.no_password || !listing.no_password_rules.is_empty();
+        if name == "root" || !spared || may_be_spared(subject, name)? {
+            continue;
+        }
+        let (severity, extent) = match listing.all && listing.no_password {
+            true => (Severity::Medium, "everything"),
+            false => (Severity::Low, "some commands"),
+        };
+        faults.push(
+            Fault::new(format!("{name} may run {extent} as root without a password"))
+                .severity(severity)
+                .decided_by_all(listing.no_password_rules.iter().cloned())
+                .ask(format!("take NOPASSWD out with visudo, or say sudo = \"no-password\" for {name} in the policy")),
+        );
+    }
+    Ok(faults.into())
+}
+
+fn may_be_spared(subject: &Subject<'_>, name: &str) -> Result<bool, Fault> {
+    match subject.policy.admins.iter().find(|admin| admin.name == name) {
+        Some(Admin { sudo: Sudo::NoPassword, .. }) => Ok(true),
+        Some(Admin { sudo: Sudo::Password, .. }) => Ok(false),
+        Some(Admin { sudo: Sudo::Auto, .. }) => Ok(!has_usable_password(subject.facts, name)?),
+        None => Ok(subject.policy.admins.is_empty() && !has_usable_password(subject.facts, name)?),
+    }
+}
+
+/// The password of an administrator who has none to type cannot expire: sshd would ask for a change that nobody can
+/// make, even after a login by key. Source: shadow(5), chage(1).
+pub(crate) fn us7_no_expiry_trap(subject: &Subject<'_>) -> Judged {
+    let mut faults = Vec::new();
+    for name in admins(subject.facts, subject.policy) {
+        let Some(entry) = shadow_of(subject.facts, &name)? else { continue };
+        if matches!(entry.password, PasswordState::Usable { .. }) {
+            continue;
+        }
+        if let Some(max_age) = entry.max_age.filter(|age| (0..FAR_AWAY).contains(age)) {
+            faults.push(expiring(subject, entry, max_age));
+        }
+        if entry.last_change == Some(0) {
+            faults.push(
+                Fault::new(format!("{name} must change a password that it does not have"))
+                    .decided_by(shadow_place(entry))
+                    .command(format!("chage -d -1 {name}"), format!("chage -d 0 {name}")),
+            );
+        }
+    }
+    Ok(faults.into())
+}
+
+fn expiring(subject: &Subject<'_>, entry: &Shadow, max_age: i64) -> Fault {
+    let name = &entry.name;
+    let fault = Fault::new(format!("the password of {name}, who has none to type, expires after {max_age} days"))
+        .decided_by(shadow_place(entry));
+    match subject.policy.admins.iter().any(|admin| &admin.name == name) {
+        true => fault.apply(),
+        false => fault.command(format!("chage -M -1 {name}"), format!("chage -M {max_age} {name}")),
+    }
+}
+
+/// System accounts (user ids below 1000 but root's) have no shell, except the few whose shell is their purpose.
+/// Source: login.defs(5) `UID_MIN`; CIS Debian 12 5.4.2.7.
+pub(crate) fn us10_system_accounts_have_no_shell(subject: &Subject<'_>) -> Judged {
+    let least = match subject.facts.accounts.login_defs.known().and_then(|defs| defs.get("UID_MIN")) {
+        Some(text) => text.parse().unwrap_or(1000),
+        None => 1000,
+    };
+    let mut faults = Vec::new();
+    for user in users(subject.facts)?.iter().filter(|user| user.uid != 0 && user.uid < least) {
+        if !is_a_purpose(user) && !turns_away(&shell_of(user)) && has_usable_password(subject.facts, &user.name)? {
+            faults.push(
+                Fault::new(format!("the system account {} has a shell and a password", user.name))
+                    .decided_by(passwd_place(user))
+                    .command(
+                        format!("usermod -s /usr/sbin/nologin {}", user.name),
+                        format!("usermod -s {} {}", shell_of(user).display(), user.name),
+                    ),
+            );
+        }
+    }
+    Ok(faults.into())
+}
+
+/// Accounts that run one program in place of a shell, as the base system ships them.
+fn is_a_purpose(user: &Account) -> bool {
+    matches!(user.name.as_str(), "sync" | "halt" | "shutdown")
+}
+
+/// The account files belong to root, nobody else writes them, and nobody but root and the group `shadow` reads the
+/// password hashes. Source: passwd(5), shadow(5); CIS Debian 12 7.1.1 to 7.1.8.
+pub(crate) fn us11_account_files(subject: &Subject<'_>) -> Judged {
+    let files = [
+        ("/etc/passwd", Demand::ROOT_ALONE_WRITES),
+        ("/etc/group", Demand::ROOT_ALONE_WRITES),
+        ("/etc/shadow", Demand::SECRET),
+        ("/etc/gshadow", Demand::SECRET.where_present()),
+        ("/etc/passwd-", Demand::ROOT_ALONE_WRITES.where_present()),
+        ("/etc/group-", Demand::ROOT_ALONE_WRITES.where_present()),
+        ("/etc/shadow-", Demand::SECRET.where_present()),
+        ("/etc/gshadow-", Demand::SECRET.where_present()),
+    ];
+    let faults = files.into_iter().flat_map(|(path, demand)| check_path(subject.facts, path.as_ref(), demand));
+    Ok(faults.collect::<Vec<_>>().into())
+}
