@@ -1,6 +1,6 @@
 //! A running host: systemd-nspawn around the disk's root, with systemd as its pid 1.
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Frozen};
 use crate::error::{Doing, Error, Result};
 use crate::process::{Running, kill_hard};
 use std::fs;
@@ -105,6 +105,11 @@ impl Container {
             ])
             .args(words);
         Ok(command)
+    }
+
+    /// Stops everything in it until the guard is dropped.
+    pub(crate) fn freeze(&self) -> Result<Frozen> {
+        self.cgroup.freeze()
     }
 
     /// Waits for the end of a host that shuts itself down; false where it still runs after `limit`.

@@ -14,7 +14,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How often a copy is begun anew because the disk was written to meanwhile.
-const ATTEMPTS: u32 = 200;
+const ATTEMPTS: u32 = 500;
+/// How many of them are made while the host runs on.
+const UNPAUSED: u32 = 25;
 
 /// How long a mount may stay busy after its last process was killed.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -88,16 +90,23 @@ impl Disk {
     /// Copies the image to `to` as it is at one moment, without syncing the file system on it.
     ///
     /// The loop driver counts its writes. A copy during which none was begun, running or ended is the image of one
-    /// moment; any other is thrown away.
-    pub(crate) fn snapshot(&self, to: &Path) -> Result<()> {
+    /// moment; any other is thrown away. A host that writes without pause is made to by `pause`, until the copy is
+    /// done.
+    pub(crate) fn snapshot<P>(&self, to: &Path, pause: impl FnOnce() -> Result<P>) -> Result<()> {
         let Some(device) = self.device.as_deref() else {
             return self.copy(to);
         };
-        for _ in 0..ATTEMPTS {
+        let mut pause = Some(pause);
+        let mut paused = None;
+        for attempt in 0..ATTEMPTS {
+            if attempt == UNPAUSED {
+                paused = pause.take().map(|pause| pause()).transpose()?;
+            }
             let before = Writes::of(device)?;
             if before.idle {
                 self.copy(to)?;
                 if Writes::of(device)? == before {
+                    drop(paused);
                     return Ok(());
                 }
             }

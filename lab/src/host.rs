@@ -107,6 +107,15 @@ impl Host {
         self.run(&["sh", "-ec", script])
     }
 
+    /// Runs a program in it as [`Host::run`] does, on a terminal of its own (`script(1)`): both streams come as one,
+    /// with CR LF.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub fn run_tty(&self, command: &str) -> Result<Output> {
+        self.run(&["script", "--quiet", "--return", "--command", command, "/dev/null"])
+    }
+
     /// Starts a program in it and returns at once. It is killed when the handle is dropped.
     ///
     /// # Errors
@@ -246,19 +255,21 @@ impl Host {
     pub fn power_off_hard(&mut self) -> Result<()> {
         let container = self.container.take().ok_or_else(|| self.state("stopped"))?;
         let image = self.claim.dir().join("cut.img");
-        self.disk.snapshot(&image)?;
+        self.disk.snapshot(&image, || container.freeze())?;
         container.cut()?;
         self.disk.replace(&image)?;
         self.wire.renew()
     }
 
-    /// A copy of its disk as a power cut at this moment would leave it. The host runs on.
+    /// A copy of its disk as a power cut at this moment would leave it. The host runs on; where it
+    /// writes without pause, it is stopped for the milliseconds of the copy.
     ///
     /// # Errors
     /// Where the disk is written to without pause, or there is no room.
     pub fn power_cut_copy(&self) -> Result<DiskCopy> {
         let copy = DiskCopy::new(&self.tree, self.disk.layers(), self.wire.families())?;
-        self.disk.snapshot(&copy.image())?;
+        let freeze = || self.container.as_ref().map(Container::freeze).transpose();
+        self.disk.snapshot(&copy.image(), freeze)?;
         Ok(copy)
     }
 

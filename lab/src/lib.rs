@@ -41,6 +41,7 @@ mod error;
 mod host;
 mod key;
 mod leftovers;
+mod listener;
 mod manifest;
 mod net;
 mod outside;
@@ -55,6 +56,7 @@ pub use copy::{DiskCopy, MountedCopy};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use key::Key;
+pub use listener::{GREETING, Transport};
 pub use manifest::{Content, Entry, Manifest};
 pub use net::{
     Families, HOST_INTERFACE, HOST_V4, HOST_V6, IsolatedNet, OUTSIDE_INTERFACE, OUTSIDE_V4, OUTSIDE_V6,

@@ -40,7 +40,6 @@ impl Output {
     ///
     /// # Panics
     /// Where its exit code is not 0; the message holds both streams.
-    #[must_use]
     #[track_caller]
     pub fn unwrap(self) -> Self {
         assert!(
