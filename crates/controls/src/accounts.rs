@@ -185,3 +185,6 @@ pub(crate) fn us11_account_files(subject: &Subject<'_>) -> Judged {
     let faults = files.into_iter().flat_map(|(path, demand)| check_path(subject.facts, path.as_ref(), demand));
     Ok(faults.collect::<Vec<_>>().into())
 }
+
+#[cfg(test)]
+mod tests;

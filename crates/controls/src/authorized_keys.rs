@@ -31,12 +31,7 @@ pub(crate) fn read(bytes: &[u8]) -> Vec<AuthorizedKey> {
 }
 
 fn read_line(line: usize, text: &str) -> AuthorizedKey {
-    let (options, key) = match PublicKey::parse(text) {
-        Err(KeyError::NoType) => split_options(text),
-        Ok(PublicKey { options, .. }) if !options.is_empty() => split_options(text),
-        Ok(_) | Err(_) if starts_with_options(text) => split_options(text),
-        Ok(_) | Err(_) => ("", text),
-    };
+    let (options, key) = if starts_with_a_type(text) { ("", text) } else { split_options(text) };
     let (kind, rsa_bits) = match PublicKey::parse(key) {
         Ok(parsed) => (Ok(parsed.kind.to_owned()), rsa_bits(&parsed)),
         Err(KeyError::ShortRsa(bits)) => (Ok("ssh-rsa".to_owned()), Some(bits)),
@@ -46,10 +41,9 @@ fn read_line(line: usize, text: &str) -> AuthorizedKey {
     AuthorizedKey { line, options: read_options(options), kind, rsa_bits }
 }
 
-/// Whether the first word is no key type but an option.
-fn starts_with_options(text: &str) -> bool {
-    let name = text.split(['=', ',', ' ', '\t']).next().unwrap_or_default();
-    OPTIONS.contains(&name.to_ascii_lowercase().as_str())
+/// Whether the line begins with the key itself.
+fn starts_with_a_type(text: &str) -> bool {
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Options end at the first blank outside double quotes.

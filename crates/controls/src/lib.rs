@@ -21,6 +21,8 @@ mod admins;
 mod authorized_keys;
 mod catalogue;
 mod finding;
+#[cfg(test)]
+mod fixture;
 mod judgement;
 mod people;
 mod permissions;
