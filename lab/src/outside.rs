@@ -12,8 +12,9 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
-/// How long an answer is waited for. On a veth it comes in under a millisecond, or never.
-const ANSWER: Duration = Duration::from_millis(1000);
+/// How long an answer is waited for. On a veth it comes in under a millisecond, or never; but an ICMP error that comes
+/// while `connect` still holds the socket is dropped, and the next one answers the second SYN, after a second.
+const ANSWER: Duration = Duration::from_millis(1500);
 
 /// What became of a TCP connection attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Connect {
     Refused,
     /// Another ICMP error: no route, no host, administratively prohibited.
     Unreachable,
-    /// No answer within a second.
+    /// No answer within a second and a half.
     TimedOut,
 }
 
@@ -37,7 +38,7 @@ pub enum Datagram {
     Refused,
     /// Another ICMP error.
     Unreachable,
-    /// No answer within a second.
+    /// No answer within a second and a half.
     Silent,
 }
 
