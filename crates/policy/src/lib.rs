@@ -31,7 +31,7 @@ pub mod services;
 mod syntax;
 mod text;
 mod vocabulary;
-mod write;
+pub mod write;
 
 use std::path::{Path, PathBuf};
 
