@@ -382,7 +382,7 @@ impl Batch {
         }
         let end = sequence.wrapping_add(1);
         message::write(&mut bytes, message_types::BATCH_END, REQUEST, end, |w| {
-            w.raw(&header)
+            w.raw(&header);
         })?;
         Ok(bytes)
     }

@@ -1,6 +1,8 @@
-//! The socket to nf_tables: commit a batch, dump the ruleset.
+//! The socket to `nf_tables`: commit a batch, dump the ruleset.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::thread;
+use std::time::Duration;
 
 use netlink::message::{Answer, ERROR, Message};
 use netlink::{Attributes, DecodeError, Errno, Protocol, Socket};
@@ -25,8 +27,10 @@ const ANSWER_BYTES: usize = 2048;
 const RECEIVE_LEAST: usize = 1 << 20;
 /// How often a dump is begun anew when the ruleset changed meanwhile.
 const DUMP_ATTEMPTS: usize = 10;
+/// A step of the pause before a set is dumped again whose hash the kernel is growing.
+const REHASH_PAUSE: Duration = Duration::from_millis(2);
 
-/// What can go wrong with nf_tables.
+/// What can go wrong with `nf_tables`.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Error {
     /// The socket failed, or the kernel refused a request as a whole.
@@ -89,7 +93,7 @@ fn list(refusals: &[Refusal]) -> String {
     text.join("; ")
 }
 
-/// An open socket to nf_tables, in the network namespace of the thread that opened it.
+/// An open socket to `nf_tables`, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub struct Connection {
     socket: Socket,
@@ -108,7 +112,7 @@ impl Connection {
     /// The ruleset's generation: another number after every commit, by whomever.
     ///
     /// # Errors
-    /// [`netlink::Error::Refused`] without the right, or without nf_tables.
+    /// [`netlink::Error::Refused`] without the right, or without `nf_tables`.
     pub fn generation(&mut self) -> Result<u32, Error> {
         let mut generation = None;
         self.socket.ask(
@@ -280,11 +284,31 @@ impl Connection {
         Ok(dumps)
     }
 
-    /// The elements of one set, as the kernel orders them.
+    /// The elements of one set, each once, as the kernel orders them.
+    ///
+    /// The kernel walks over a hash anew for each datagram and skips as many as it has told before; while it
+    /// grows the hash, or elements come and go, some are told twice and others not at all. So a dump that
+    /// tells one twice is done again; where it never gets quiet, what any of the dumps told is returned.
     ///
     /// # Errors
     /// [`netlink::Error::Refused`] where there is no such set.
     pub fn dump_elements(&mut self, table: &TableId, set: &str) -> Result<Vec<Element>, Error> {
+        let mut elements = Elements::default();
+        for attempt in 0..DUMP_ATTEMPTS {
+            let told = self.dump_elements_once(table, set)?;
+            let count = told.len();
+            let mut once = Elements::default();
+            once.extend(told);
+            if once.list.len() == count {
+                return Ok(once.list);
+            }
+            elements.extend(once.list);
+            thread::sleep(REHASH_PAUSE * u32::try_from(attempt).unwrap_or(u32::MAX));
+        }
+        Ok(elements.list)
+    }
+
+    fn dump_elements_once(&mut self, table: &TableId, set: &str) -> Result<Vec<Element>, Error> {
         let lists = self.socket.dump(
             message_types::GET_SET_ELEMENT,
             |w| {
@@ -317,6 +341,26 @@ impl Connection {
             },
         )?;
         Ok(objects)
+    }
+}
+
+/// Elements in the order in which they were first told, each once.
+#[derive(Default)]
+struct Elements {
+    list: Vec<Element>,
+    seen: HashSet<(Vec<u8>, Option<Vec<u8>>, u32)>,
+}
+
+impl Elements {
+    fn extend(&mut self, told: Vec<Element>) {
+        for element in told {
+            if self
+                .seen
+                .insert((element.key.clone(), element.key_end.clone(), element.flags.0))
+            {
+                self.list.push(element);
+            }
+        }
     }
 }
 

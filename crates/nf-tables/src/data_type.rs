@@ -39,7 +39,7 @@ impl DataType {
     pub const IFINDEX: Self = Self(20);
     /// Connection state, 4 bytes, the machine's order.
     pub const CT_STATE: Self = Self(26);
-    /// ICMPv6 type, 1 byte.
+    /// `ICMPv6` type, 1 byte.
     pub const ICMPV6_TYPE: Self = Self(29);
     /// Interface name, 16 bytes, filled with zeros.
     pub const IFNAME: Self = Self(41);

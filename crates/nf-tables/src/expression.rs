@@ -1,4 +1,4 @@
-//! What rules are made of: small instructions for the nf_tables machine, which moves bytes of the packet
+//! What rules are made of: small instructions for the `nf_tables` machine, which moves bytes of the packet
 //! through [`crate::Register`]s.
 //!
 //! Each has its own file with its encoding beside its decoding. `Display` prints an expression as

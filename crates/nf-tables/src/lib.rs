@@ -1,4 +1,4 @@
-//! nf_tables without `nft` and without C: tables, chains, rules, sets, elements and expressions as plain data;
+//! `nf_tables` without `nft` and without C: tables, chains, rules, sets, elements and expressions as plain data;
 //! their netlink messages to and from bytes; and the socket that commits a batch and dumps the ruleset back.
 //!
 //! It is not a language: there is no rule text here and no judgement what a ruleset means. What the kernel

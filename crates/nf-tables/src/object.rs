@@ -22,7 +22,7 @@ pub use verdict::{Data, Verdict};
 /// The size of `struct nfgenmsg`, the header of every message of netfilter: family, version, resource.
 pub const NFGENMSG: usize = 4;
 
-/// The messages of nf_tables (`enum nf_tables_msg_types`), with the subsystem's number in the high byte.
+/// The messages of `nf_tables` (`enum nf_tables_msg_types`), with the subsystem's number in the high byte.
 #[allow(missing_docs, reason = "the names are the kernel's")]
 pub mod message_type {
     const fn nf_tables(number: u16) -> u16 {

@@ -1,4 +1,4 @@
-//! The registers of the nf_tables machine.
+//! The registers of the `nf_tables` machine.
 
 use std::fmt;
 
@@ -29,9 +29,8 @@ impl Register {
     #[must_use]
     pub const fn new(number: u32) -> Option<Self> {
         match number {
-            0..=4 => Some(Self(number)),
             8 | 12 | 16 | 20 => Some(Self(number / 4 - 1)),
-            8..=23 => Some(Self(number)),
+            0..=4 | 8..=23 => Some(Self(number)),
             _ => None,
         }
     }

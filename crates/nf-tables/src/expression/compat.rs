@@ -9,7 +9,7 @@ const NAME: u16 = 1;
 const REVISION: u16 = 2;
 const INFO: u16 = 3;
 
-/// A match of the old x_tables (`iptables-nft`), kept as it came.
+/// A match of the old `x_tables` (`iptables-nft`), kept as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
     /// The extension (`multiport`, `recent`).
@@ -21,7 +21,7 @@ pub struct Match {
     pub info: Vec<u8>,
 }
 
-/// A target of the old x_tables (`iptables-nft`), kept as it came.
+/// A target of the old `x_tables` (`iptables-nft`), kept as it came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// The extension (`LOG`, `DNAT`).

@@ -88,20 +88,16 @@ impl fmt::Display for Log {
         if let Some(prefix) = &self.prefix {
             write!(f, " prefix {prefix}")?;
         }
-        match self.group {
-            Some(group) => {
-                let (snaplen, threshold) = (self.snaplen.unwrap_or(0), self.threshold.unwrap_or(0));
-                write!(f, " group {group} snaplen {snaplen} qthreshold {threshold}")
-            }
-            None => {
-                if let Some(level) = self.level {
-                    write!(f, " level {level}")?;
-                }
-                match self.flags {
-                    Some(flags) if flags != 0 => write!(f, " flags {flags}"),
-                    _ => Ok(()),
-                }
-            }
+        if let Some(group) = self.group {
+            let (snaplen, threshold) = (self.snaplen.unwrap_or(0), self.threshold.unwrap_or(0));
+            return write!(f, " group {group} snaplen {snaplen} qthreshold {threshold}");
+        }
+        if let Some(level) = self.level {
+            write!(f, " level {level}")?;
+        }
+        match self.flags {
+            Some(flags) if flags != 0 => write!(f, " flags {flags}"),
+            _ => Ok(()),
         }
     }
 }

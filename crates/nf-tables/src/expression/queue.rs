@@ -39,12 +39,11 @@ impl Codec for Queue {
     const NAME: &'static str = "queue";
 
     fn encode(&self, w: &mut Writer<'_>) {
-        match self.sreg {
-            Some(sreg) => w.u32_be(SREG, sreg.number()),
-            None => {
-                w.u16_be(NUMBER, self.number);
-                w.u16_be(TOTAL, self.total);
-            }
+        if let Some(sreg) = self.sreg {
+            w.u32_be(SREG, sreg.number());
+        } else {
+            w.u16_be(NUMBER, self.number);
+            w.u16_be(TOTAL, self.total);
         }
         w.u16_be(FLAGS, u16::try_from(self.flags.0).unwrap_or(u16::MAX));
     }

@@ -12,7 +12,7 @@ const CODE: u16 = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reject {
-    /// ICMP or ICMPv6 unreachable, with that code of the packet's own family.
+    /// ICMP or `ICMPv6` unreachable, with that code of the packet's own family.
     Icmp(u8),
     /// TCP reset.
     TcpReset,
