@@ -1,0 +1,144 @@
+//! What sshd checks once it has read everything at start.
+
+use std::collections::BTreeMap;
+
+use crate::configuration::{Configuration, Directive};
+use crate::effective::Effective;
+use crate::keyword::{Keyword, ValueType};
+use crate::problem::{Error, Problem};
+use crate::state::any_clashes;
+use crate::value::method_name;
+use crate::version::Version;
+
+const MAX_PORTS: usize = 256;
+
+/// Everything wrong that no single line shows.
+pub(crate) fn check(configuration: &Configuration) -> Vec<Problem> {
+    let start = configuration.at_start();
+    let mut problems = start.problems.clone();
+    problems.extend(subsystems(configuration));
+    problems.extend(ports(configuration));
+    problems.extend(any_after_methods(configuration));
+    problems.extend(commands(&start));
+    problems.extend(methods(&start));
+    problems.extend(families(configuration, &start));
+    problems
+}
+
+fn active_at_start(configuration: &Configuration) -> impl Iterator<Item = &Directive> {
+    let release = configuration.defaults().release();
+    let active = configuration.active_scopes(|condition| condition.holds_always(release));
+    configuration
+        .directives()
+        .iter()
+        .filter(move |directive| active[directive.scope.0])
+}
+
+fn of(configuration: &Configuration, keyword: Keyword) -> impl Iterator<Item = &Directive> {
+    active_at_start(configuration).filter(move |directive| directive.keyword == keyword && directive.accepted)
+}
+
+fn subsystems(configuration: &Configuration) -> Vec<Problem> {
+    if configuration.defaults().version() >= Version::new(9, 5) {
+        return Vec::new();
+    }
+    let mut seen = BTreeMap::new();
+    let repeated = of(configuration, Keyword::Subsystem).filter_map(|directive| {
+        let name = directive.arguments.first()?;
+        let repeated = seen.insert(name.clone(), ()).is_some();
+        let error = Error::RepeatedSubsystem(name.clone());
+        repeated.then(|| Problem {
+            origin: Some(directive.origin.clone()),
+            error,
+        })
+    });
+    repeated.collect()
+}
+
+fn ports(configuration: &Configuration) -> Option<Problem> {
+    let excess = of(configuration, Keyword::Port).nth(MAX_PORTS)?;
+    Some(Problem {
+        origin: Some(excess.origin.clone()),
+        error: Error::TooManyPorts,
+    })
+}
+
+fn any_after_methods(configuration: &Configuration) -> Option<Problem> {
+    if !any_clashes(configuration.defaults().version()) {
+        return None;
+    }
+    let first = of(configuration, Keyword::AuthenticationMethods).next()?;
+    let all = configuration
+        .directives()
+        .iter()
+        .filter(|d| d.keyword == Keyword::AuthenticationMethods);
+    let later = all
+        .skip_while(|directive| directive.origin != first.origin)
+        .skip(1);
+    let clash = later
+        .filter(|directive| directive.accepted)
+        .find(|directive| directive.arguments[0] == "any")?;
+    Some(Problem {
+        origin: Some(clash.origin.clone()),
+        error: Error::AnyAfterMethods,
+    })
+}
+
+fn commands(start: &Effective) -> Vec<Problem> {
+    let pairs = [
+        (Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser),
+        (
+            Keyword::AuthorizedPrincipalsCommand,
+            Keyword::AuthorizedPrincipalsCommandUser,
+        ),
+    ];
+    let lacking = pairs.into_iter().filter_map(|(command, user)| {
+        let set = start.get(command);
+        let alone = !set.text().eq_ignore_ascii_case("none") && start.get(user).is_default();
+        alone.then(|| Problem {
+            origin: set.origin().cloned(),
+            error: Error::CommandWithoutUser(command),
+        })
+    });
+    lacking.collect()
+}
+
+fn methods(start: &Effective) -> Option<Problem> {
+    let setting = start.get(Keyword::AuthenticationMethods);
+    let enabled = |method: &str| match method_name(method) {
+        "publickey" => start.is_yes(Keyword::PubkeyAuthentication),
+        "password" => start.is_yes(Keyword::PasswordAuthentication),
+        "keyboard-interactive" => start.is_yes(Keyword::KbdInteractiveAuthentication),
+        "hostbased" => start.is_yes(Keyword::HostbasedAuthentication),
+        "gssapi-with-mic" | "gssapi-keyex" => start.is_yes(Keyword::GssapiAuthentication),
+        _ => true,
+    };
+    let possible = setting
+        .texts()
+        .any(|list| list == "any" || list.split(',').all(enabled));
+    (!possible).then(|| Problem {
+        origin: setting.origin().cloned(),
+        error: Error::MethodsUnsatisfiable,
+    })
+}
+
+fn families(configuration: &Configuration, start: &Effective) -> Vec<Problem> {
+    debug_assert_eq!(Keyword::ListenAddress.value_type(), ValueType::ListenAddress);
+    let family = start.text(Keyword::AddressFamily);
+    let wrong = of(configuration, Keyword::ListenAddress).filter_map(|directive| {
+        let host = directive
+            .assignments
+            .first()?
+            .texts
+            .first()?
+            .split(' ')
+            .next()?
+            .to_owned();
+        let wrong = !crate::listen::allowed(&host, family);
+        wrong.then(|| Problem {
+            origin: Some(directive.origin.clone()),
+            error: Error::WrongFamily(host),
+        })
+    });
+    wrong.collect()
+}
