@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How often a copy is begun anew because the disk was written to meanwhile.
 const ATTEMPTS: u32 = 500;
 /// How many of them are made while the host runs on.
-const UNPAUSED: u32 = 25;
+const UNPAUSED: u32 = 10;
 
 /// How long a mount may stay busy after its last process was killed.
 const RELEASE: Duration = Duration::from_secs(5);
@@ -287,5 +287,73 @@ impl Writes {
             finished: finished.map(str::to_owned).collect(),
             idle,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::leftovers::Claim;
+    use crate::place::{Lab, skip};
+    use std::os::unix::fs::FileExt;
+    use std::sync::RwLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    const LENGTH: u64 = 32 << 20;
+    const LAST: u64 = LENGTH - 4096;
+    /// What both blocks hold before the first number.
+    const UNTOUCHED: u64 = 0x0101_0101_0101_0101;
+
+    /// The number a writer put at `at`.
+    fn number(file: &File, at: u64) -> u64 {
+        let mut bytes = [0; 8];
+        file.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// A writer puts n on the first block, syncs, puts n on the last, syncs. A copy is made from front to back, so one
+    /// made while it writes would have a later number at its end than at its beginning.
+    #[test]
+    fn a_copy_is_one_moment_of_a_disk_written_to_without_pause() {
+        let lab = match Lab::require() {
+            Ok(lab) => lab,
+            Err(error) => return skip(&error.to_string()),
+        };
+        let claim = Claim::new(&lab).unwrap();
+        let mut disk = Disk::at(claim.dir(), Layers::new());
+        fs::write(&disk.image, vec![1; usize::try_from(LENGTH).unwrap()]).unwrap();
+        let device = must(tool("losetup", &["--find", "--show"]).arg(&disk.image)).unwrap();
+        disk.device = Some(PathBuf::from(device.trim_end()));
+
+        let (running, pause) = (AtomicBool::new(true), RwLock::new(()));
+        let write = |device: &File| {
+            for n in (1_u64..).take_while(|_| running.load(Ordering::Relaxed)) {
+                for at in [0, LAST] {
+                    let _on = pause.read().unwrap();
+                    device.write_all_at(&n.to_ne_bytes(), at).unwrap();
+                    device.sync_data().unwrap();
+                }
+            }
+        };
+        let mut seen = Vec::new();
+        thread::scope(|scope| {
+            let device = File::options().write(true).open(device.trim_end()).unwrap();
+            scope.spawn(move || write(&device));
+            for _ in 0..4 {
+                let copy = claim.dir().join("copy");
+                disk.snapshot(&copy, || Ok(pause.write().unwrap())).unwrap();
+                let copy = File::open(copy).unwrap();
+                seen.push((number(&copy, 0), number(&copy, LAST)));
+                thread::sleep(Duration::from_millis(20));
+            }
+            running.store(false, Ordering::Relaxed);
+        });
+        let one_moment = |&(first, last): &(u64, u64)| {
+            first == last || first == last + 1 || (first, last) == (1, UNTOUCHED)
+        };
+        assert!(
+            seen.iter().all(one_moment),
+            "numbers on the first block and the last: {seen:?}"
+        );
     }
 }
