@@ -8,11 +8,11 @@ use super::Fact;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FirewallFacts {
-    /// Every nf_tables table of this network namespace.
-    pub ruleset: Fact<Ruleset>,
+    /// Every `nf_tables` table of this network namespace.
+    pub ruleset: Fact<nf_tables::Ruleset>,
     /// The kernel's generation id of that ruleset.
     pub generation: Fact<u32>,
-    /// Tables of the legacy x_tables in use, as `ip filter`.
+    /// Tables of the legacy `x_tables` in use, as `ip filter`.
     pub legacy_tables: Fact<Vec<String>>,
     /// Other programs that manage a firewall and are active or enabled.
     pub managers: Fact<Vec<Manager>>,
@@ -29,7 +29,3 @@ pub struct Manager {
     /// It starts at boot.
     pub enabled: bool,
 }
-
-/// Stands in for the codec's dump until it is there.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Ruleset {}

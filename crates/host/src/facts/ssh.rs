@@ -16,7 +16,7 @@ pub struct SshFacts {
     pub program: Fact<Option<PathBuf>>,
     /// Version text, as `OpenSSH_9.2p1 Debian-2+deb12u6`.
     pub version: Fact<String>,
-    /// The main configuration file (argv's `-f`, the vendor's place, or /etc/ssh/sshd_config).
+    /// The main configuration file (argv's `-f`, the vendor's place, or `/etc/ssh/sshd_config`).
     pub main_file: PathBuf,
     /// `sshd -T` for no particular connection: its own view, to check ours against.
     pub dump: Fact<String>,

@@ -50,7 +50,7 @@ pub struct OsRelease {
 pub enum Init {
     /// systemd is process 1.
     Systemd,
-    /// OpenRC.
+    /// `OpenRC`.
     OpenRc,
     /// Scripts in /etc/init.d.
     SysV,
