@@ -62,7 +62,7 @@ pub use net::{
     Families, HOST_INTERFACE, HOST_V4, HOST_V6, IsolatedNet, OUTSIDE_INTERFACE, OUTSIDE_V4, OUTSIDE_V6,
 };
 pub use outside::{Connect, Datagram, Outside};
-pub use place::{Lab, skip};
+pub use place::{Lab, packages, skip};
 pub use process::{Output, Running};
 pub use ssh::{Auth, Ssh};
 pub use tree::{Suite, Tree};

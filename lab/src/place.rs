@@ -23,6 +23,22 @@ const TOOLS: &[(&str, &str)] = &[
     ("umount", "mount"),
 ];
 
+/// What tests use beside: the kernel's rules as text, and a scanner that is not ours.
+const FOR_TESTS: &[&str] = &["nftables", "nmap"];
+
+/// The Debian packages that this machine needs for the lab and the tests on it.
+#[must_use]
+pub fn packages() -> Vec<&'static str> {
+    let mut packages: Vec<_> = TOOLS
+        .iter()
+        .map(|&(_, package)| package)
+        .chain(FOR_TESTS.iter().copied())
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
 /// Proof that throwaway hosts can be made here: root, the programs, a directory of our own.
 #[derive(Debug, Clone)]
 pub struct Lab {

@@ -199,17 +199,18 @@ impl Running {
         self.stderr.text()
     }
 
-    /// Waits until its standard output contains `text`, and returns all of that output so far.
+    /// Waits until its standard output contains `text` behind what an earlier call has found, and returns what came
+    /// between the two, `text` included.
     ///
     /// # Errors
     /// Where `limit` passes, or the output ends, without it.
     pub fn expect(&self, text: &str, limit: Duration) -> Result<String> {
         self.stdout
-            .until(limit, |seen| seen.contains(text))
-            .map_err(|seen| Error::TimedOut {
+            .expect(text.as_bytes(), limit)
+            .map_err(|unread| Error::TimedOut {
                 command: format!("waiting for {text:?}"),
                 after: limit,
-                output: format!("{seen}\n--- stderr\n{}", self.stderr.text()),
+                output: format!("{unread}\n--- stderr\n{}", self.stderr.text()),
             })
     }
 
@@ -316,6 +317,8 @@ struct Stream(Arc<(Mutex<Collected>, Condvar)>);
 #[derive(Debug, Default)]
 struct Collected {
     bytes: Vec<u8>,
+    /// Up to where [`Stream::expect`] has read.
+    found: usize,
     closed: bool,
 }
 
@@ -345,18 +348,21 @@ impl Stream {
         String::from_utf8_lossy(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes).into_owned()
     }
 
-    /// Waits until `enough` holds of the text; the text either way.
-    fn until(&self, limit: Duration, enough: impl Fn(&str) -> bool) -> Result<String, String> {
+    /// Waits for `wanted` behind what was found before; the text up to it, or what else there is.
+    fn expect(&self, wanted: &[u8], limit: Duration) -> Result<String, String> {
         let deadline = Instant::now() + limit;
+        let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let mut collected = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let text = String::from_utf8_lossy(&collected.bytes).into_owned();
-            if enough(&text) {
+            let unread = &collected.bytes[collected.found..];
+            if let Some(at) = unread.windows(wanted.len()).position(|window| window == wanted) {
+                let text = lossy(&unread[..at + wanted.len()]);
+                collected.found += at + wanted.len();
                 return Ok(text);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if collected.closed || left.is_zero() {
-                return Err(text);
+                return Err(lossy(unread));
             }
             collected = self
                 .0
