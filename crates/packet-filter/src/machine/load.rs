@@ -1,0 +1,178 @@
+//! What the expressions that load put into registers.
+
+use nf_tables::{Ct, CtKey, Meta, MetaKey, Payload, PayloadBase, Register};
+
+use super::registers::Registers;
+use super::{Change, Walk};
+use crate::facts::{Facts, Field, Need, interface_number, network_layout, transport_layout};
+use crate::statement::{ct_length, meta_length};
+
+impl<F: Facts> Walk<'_, '_, F> {
+    pub(super) fn load_meta(&self, registers: &mut Registers, meta: &Meta) -> Result<(), Need> {
+        let dreg = meta.dreg;
+        match meta.key {
+            MetaKey::InputName => self.store_field(registers, dreg, Field::InputName, Order::Network),
+            MetaKey::OutputName => self.store_field(registers, dreg, Field::OutputName, Order::Network),
+            MetaKey::NfProtocol => self.store_field(registers, dreg, Field::Family, Order::Network),
+            MetaKey::L4Protocol => self.store_field(registers, dreg, Field::Protocol, Order::Network),
+            MetaKey::InputIndex => self.store_index(registers, dreg, Field::InputName),
+            MetaKey::OutputIndex => self.store_index(registers, dreg, Field::OutputName),
+            MetaKey::Protocol => {
+                let ethertype: u16 = if self.facts.is_ipv6()? { 0x86dd } else { 0x0800 };
+                registers.store(dreg, &ethertype.to_be_bytes());
+                Ok(())
+            }
+            MetaKey::Mark => {
+                match self.changes.mark {
+                    Change::None => self.store_field(registers, dreg, Field::Mark, Order::Machine)?,
+                    Change::To(mark) => registers.store(dreg, &mark.to_ne_bytes()),
+                    Change::Unknown => registers.store_unknown(dreg, 4),
+                }
+                Ok(())
+            }
+            MetaKey::Length
+            | MetaKey::Priority
+            | MetaKey::InputType
+            | MetaKey::OutputType
+            | MetaKey::SocketUser
+            | MetaKey::SocketGroup
+            | MetaKey::Trace
+            | MetaKey::RouteClass
+            | MetaKey::SecurityMark
+            | MetaKey::BridgeInputName
+            | MetaKey::BridgeOutputName
+            | MetaKey::PacketType
+            | MetaKey::Cpu
+            | MetaKey::InputGroup
+            | MetaKey::OutputGroup
+            | MetaKey::Cgroup
+            | MetaKey::Random
+            | MetaKey::SecurityPath
+            | MetaKey::InputKind
+            | MetaKey::OutputKind
+            | MetaKey::BridgePortVlan
+            | MetaKey::BridgeVlanProtocol
+            | MetaKey::Time
+            | MetaKey::Day
+            | MetaKey::Hour
+            | MetaKey::SlaveIndex
+            | MetaKey::SlaveName
+            | MetaKey::Other(_) => {
+                registers.store_unknown(dreg, meta_length(meta.key));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn load_ct(&self, registers: &mut Registers, ct: &Ct) -> Result<(), Need> {
+        match (ct.key, self.changes.state) {
+            (CtKey::State, Change::None) => {
+                self.store_field(registers, ct.dreg, Field::State, Order::Machine)
+            }
+            (CtKey::State, Change::To(state)) => {
+                registers.store(ct.dreg, &state.to_ne_bytes());
+                Ok(())
+            }
+            (CtKey::L3Protocol, _) => self.store_field(registers, ct.dreg, Field::Family, Order::Network),
+            (CtKey::Protocol, _) => self.store_field(registers, ct.dreg, Field::Protocol, Order::Network),
+            _ => {
+                registers.store_unknown(ct.dreg, ct_length(ct));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn load_payload(&self, registers: &mut Registers, payload: &Payload) -> Result<(), Need> {
+        let (Ok(offset), Ok(length)) = (usize::try_from(payload.offset), usize::try_from(payload.length))
+        else {
+            return Ok(());
+        };
+        let length = length.min(64);
+        let ipv6 = self.facts.is_ipv6()?;
+        let layout = match payload.base {
+            PayloadBase::Network => network_layout(ipv6),
+            PayloadBase::Transport => match self.facts.get(Field::Protocol)? {
+                Some(protocol) => transport_layout(protocol),
+                None => &[],
+            },
+            PayloadBase::Link | PayloadBase::Inner => &[],
+        };
+        let (mut bytes, mut known) = ([0_u8; 64], 0_u64);
+        for &(field, at) in layout {
+            let size = field.bytes(ipv6);
+            if self.changes.bytes || at >= offset + length || offset >= at + size {
+                continue;
+            }
+            let Some(value) = self.packet_field(field)? else {
+                continue;
+            };
+            let field_bytes = &value.to_be_bytes()[16 - size..];
+            for (nth, byte) in field_bytes.iter().enumerate() {
+                let Some(place) = (at + nth).checked_sub(offset).filter(|&place| place < length) else {
+                    continue;
+                };
+                bytes[place] = *byte;
+                known |= 1 << place;
+            }
+        }
+        registers.store_partly(payload.dreg, &bytes[..length], known);
+        Ok(())
+    }
+
+    /// A field of the packet's bytes, as address translation may have left it.
+    fn packet_field(&self, field: Field) -> Result<Option<u128>, Need> {
+        match field {
+            Field::Destination => match self.changes.destination {
+                Change::None => self.facts.get(field),
+                Change::To(address) => Ok(Some(address)),
+                Change::Unknown => Ok(None),
+            },
+            Field::DestinationPort => match self.changes.destination_port {
+                Change::None => self.facts.get(field),
+                Change::To(port) => Ok(Some(u128::from(port))),
+                Change::Unknown => Ok(None),
+            },
+            _ => self.facts.get(field),
+        }
+    }
+
+    fn store_field(
+        &self,
+        registers: &mut Registers,
+        dreg: Register,
+        field: Field,
+        order: Order,
+    ) -> Result<(), Need> {
+        let size = field.bytes(false);
+        match self.facts.get(field)? {
+            None => registers.store_unknown(dreg, size),
+            Some(value) => {
+                let mut bytes = value.to_be_bytes();
+                let bytes = &mut bytes[16 - size..];
+                if matches!(order, Order::Machine) && cfg!(target_endian = "little") {
+                    bytes.reverse();
+                }
+                registers.store(dreg, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// An interface's index: 0 for none, 1 for loopback, and otherwise unknown, but neither of them.
+    fn store_index(&self, registers: &mut Registers, dreg: Register, name: Field) -> Result<(), Need> {
+        match self.facts.get(name)? {
+            Some(0) => registers.store(dreg, &0_u32.to_ne_bytes()),
+            Some(name) if name == interface_number("lo") => registers.store(dreg, &1_u32.to_ne_bytes()),
+            Some(_) => registers.store_other_interface(dreg),
+            None => registers.store_unknown(dreg, 4),
+        }
+        Ok(())
+    }
+}
+
+/// In which order the bytes of a number stand in a register.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Network,
+    Machine,
+}

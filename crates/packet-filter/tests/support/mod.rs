@@ -1,0 +1,150 @@
+//! Two private network namespaces joined by a veth pair: the host, whose packet filter is under test, and the outside.
+//!
+//! Nothing here touches the root namespace: every namespace is made by `unshare` in a thread of its own and goes when
+//! its last descriptor is closed.
+
+#![allow(clippy::disallowed_methods, reason = "tests set their own network namespaces up with ip(8)")]
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::fs::File;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+/// The host's addresses on the wire.
+pub(crate) const HOST_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub(crate) const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+/// Two strangers outside; the IPv6 ones are in two /64.
+pub(crate) const STRANGERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 10), Ipv4Addr::new(192, 0, 2, 20)];
+pub(crate) const STRANGERS_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10),
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x20),
+];
+
+/// Whether private namespaces can be made here; says so when they cannot.
+pub(crate) fn privileged() -> bool {
+    let allowed = nix::unistd::geteuid().is_root() && thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok()).join().unwrap();
+    if !allowed {
+        eprintln!("skipped: needs root and CAP_SYS_ADMIN for private network namespaces");
+    }
+    allowed
+}
+
+/// A network namespace of this test's own.
+#[derive(Clone)]
+pub(crate) struct Namespace(Arc<File>);
+
+impl Namespace {
+    /// A new one with loopback up.
+    pub(crate) fn new() -> Self {
+        let root = inode("/proc/1/ns/net");
+        let file = thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
+            let file = File::open("/proc/thread-self/ns/net").expect("the namespace's descriptor");
+            assert_ne!(file.metadata().unwrap().ino(), root, "this is the root namespace");
+            file
+        })
+        .join()
+        .unwrap();
+        let namespace = Self(Arc::new(file));
+        namespace.ip("link set lo up");
+        namespace
+    }
+
+    /// Runs `work` inside, on a thread of its own.
+    pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// Begins `work` inside, on a thread of its own.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+        let file = Arc::clone(&self.0);
+        thread::spawn(move || {
+            setns(&*file, CloneFlags::CLONE_NEWNET).expect("setns");
+            assert_ne!(inode("/proc/thread-self/ns/net"), inode("/proc/1/ns/net"), "this is the root namespace");
+            work()
+        })
+    }
+
+    /// Runs `ip` inside.
+    pub(crate) fn ip(&self, arguments: &str) {
+        self.command("ip", arguments);
+    }
+
+    /// Runs a program inside and gives its output.
+    pub(crate) fn command(&self, program: &str, arguments: &str) -> String {
+        let (program, arguments) = (program.to_owned(), arguments.to_owned());
+        self.run(move || {
+            let output = Command::new(&program).args(arguments.split_whitespace()).output().expect("start the program");
+            assert!(
+                output.status.success(),
+                "{program} {arguments}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            String::from_utf8(output.stdout).expect("text")
+        })
+    }
+
+    /// Writes a kernel setting inside.
+    pub(crate) fn sysctl(&self, name: &str, value: &str) {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        let value = value.to_owned();
+        self.run(move || std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}")));
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
+    }
+}
+
+/// The host and the outside, joined; `eth0` on both sides.
+pub(crate) struct Wire {
+    pub(crate) host: Namespace,
+    pub(crate) outside: Namespace,
+}
+
+impl Wire {
+    /// Both, with their addresses, ready to talk.
+    pub(crate) fn new() -> Self {
+        let (host, outside) = (Namespace::new(), Namespace::new());
+        host.ip(&format!("link add eth0 type veth peer name eth0 netns {}", outside.path()));
+        for side in [&host, &outside] {
+            side.sysctl("net.ipv6.conf.all.disable_ipv6", "0");
+            side.sysctl("net.ipv6.conf.eth0.accept_dad", "0");
+            side.sysctl("net.ipv6.conf.eth0.disable_ipv6", "0");
+        }
+        host.ip(&format!("addr add {HOST_V4}/24 dev eth0"));
+        host.ip(&format!("addr add {HOST_V6}/48 dev eth0 nodad"));
+        for address in STRANGERS_V4 {
+            outside.ip(&format!("addr add {address}/24 dev eth0"));
+        }
+        for address in STRANGERS_V6 {
+            outside.ip(&format!("addr add {address}/48 dev eth0 nodad"));
+        }
+        host.ip("link set eth0 up");
+        outside.ip("link set eth0 up");
+        // Answers to floods and refusals must not be thinned out by the kernel's own limits.
+        for side in [&host, &outside] {
+            side.sysctl("net.ipv4.icmp_ratelimit", "0");
+            side.sysctl("net.ipv6.icmp.ratelimit", "0");
+        }
+        Self { host, outside }
+    }
+}
+
+/// The host's address in the family of `address`.
+pub(crate) fn host_address(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => HOST_V4.into(),
+        IpAddr::V6(_) => HOST_V6.into(),
+    }
+}
+
+fn inode(path: &str) -> u64 {
+    std::fs::metadata(path).unwrap_or_else(|error| panic!("{path}: {error}")).ino()
+}
