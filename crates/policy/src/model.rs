@@ -222,8 +222,14 @@ pub struct Allow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Line of the entry in the policy file, 1-based; 0 where there is no file.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(skip)]
     pub line: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(line: &usize) -> bool {
+    *line == 0
 }
 
 /// Transport protocol of a port.

@@ -56,6 +56,24 @@ fn valid_policies_mean_what_stands_beside_them() {
 }
 
 #[test]
+fn a_policy_passed_on_as_json_still_knows_its_lines() {
+    let text = "[[firewall.allow]]\nservice = \"ssh\"\n\n[[firewall.allow]]\nservice = \"http\"\n";
+    let policy = parse(text).unwrap().policy;
+    assert_eq!(policy.firewall.allow[1].line, 4);
+    let passed_on: policy::Policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+    assert_eq!(passed_on, policy);
+}
+
+#[test]
+fn no_policy_file_says_its_own_lines() {
+    let error = parse("[[firewall.allow]]\nservice = \"ssh\"\nline = 7\n").unwrap_err();
+    assert_eq!(
+        error.problems[0].message,
+        "unknown key `line` in [[firewall.allow]]"
+    );
+}
+
+#[test]
 fn odd_policies_hold_with_a_warning_at_its_place() {
     for (name, text) in corpus("odd") {
         let parsed = parse(&text).unwrap_or_else(|error| panic!("{name}:\n{error}"));
