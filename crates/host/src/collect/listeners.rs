@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use netlink::sock_diag::{Transport, bound_sockets};
+
 use crate::facts::Protocol;
 use crate::process::{Holders, Proc};
 
@@ -48,7 +50,7 @@ impl Sockets {
     }
 }
 
-/// Every listening TCP and bound UDP socket of this network namespace.
+/// Every listening TCP and bound, unconnected UDP socket of this network namespace.
 pub(super) fn live(proc: &Proc) -> Sockets {
     let listening = listening(proc);
     let inodes = listening.iter().flatten().map(|socket| socket.inode).collect();
@@ -67,6 +69,36 @@ pub(super) fn live(proc: &Proc) -> Sockets {
 }
 
 fn listening(proc: &Proc) -> Result<Vec<Socket>, String> {
+    // Where the kernel has no diagnostics, /proc shows the same, but for `v6_only` and the link.
+    asked().or_else(|_| listed(proc))
+}
+
+/// As the kernel answers by `sock_diag(7)`.
+fn asked() -> Result<Vec<Socket>, netlink::Error> {
+    let mut netlink = netlink::Socket::open(netlink::Protocol::SockDiag)?;
+    let mut sockets = Vec::new();
+    for (transport, protocol) in [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)] {
+        let bound = bound_sockets(&mut netlink, transport)?;
+        sockets.extend(
+            bound
+                .into_iter()
+                .filter(|socket| socket.peer.is_none())
+                .map(|socket| Socket {
+                    protocol,
+                    local: socket.address,
+                    peer: SocketAddr::new(socket.address.ip(), 0),
+                    state: if protocol == Protocol::Tcp { LISTEN } else { CLOSE },
+                    inode: socket.inode.into(),
+                    v6_only: socket.v6_only.unwrap_or(false),
+                    link: socket.interface.unwrap_or(0),
+                }),
+        );
+    }
+    Ok(sockets)
+}
+
+/// As /proc lists it.
+fn listed(proc: &Proc) -> Result<Vec<Socket>, String> {
     let mut sockets = table(proc, "tcp", Protocol::Tcp)?;
     sockets.extend(table(proc, "tcp6", Protocol::Tcp)?);
     sockets.retain(|socket| socket.state == LISTEN);
@@ -175,6 +207,25 @@ mod tests {
         let local = listener.local_addr().unwrap();
         let sockets = live(&Proc::real());
         assert!(sockets.listens(std::process::id()).contains(&local));
+    }
+
+    #[test]
+    fn the_kernel_and_proc_list_the_same_sockets() {
+        let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let six = std::net::UdpSocket::bind("[::1]:0").unwrap();
+        let here = [four.local_addr().unwrap(), six.local_addr().unwrap()];
+        let ours = |sockets: Vec<Socket>| {
+            let mut sockets: Vec<_> = sockets
+                .into_iter()
+                .filter(|socket| here.contains(&socket.local))
+                .map(|socket| (socket.protocol, socket.local, socket.state, socket.inode))
+                .collect();
+            sockets.sort();
+            sockets
+        };
+        let (asked, listed) = (ours(asked().unwrap()), ours(listed(&Proc::real()).unwrap()));
+        assert_eq!(asked.len(), 2);
+        assert_eq!(asked, listed);
     }
 
     proptest! {

@@ -1,27 +1,26 @@
 //! The SSH server's configuration files, found by following `Include`, and the files that they name.
 
+use std::cell::RefCell;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use sshd_config::{Configuration, Files, Keyword, ScopeId};
+
 use crate::facts::Fact;
+use crate::{Error, Host};
 
 use super::Notes;
 
-/// Files within files that sshd follows (`SERVCONF_MAX_DEPTH`).
-const DEEPEST_INCLUDE: usize = 16;
 /// Files that are read at most.
 const MOST_FILES: usize = 1000;
-/// Where a relative `Include` starts.
-const DIRECTORY: &str = "/etc/ssh";
 
 /// What the files say as far as other files go, in whatever `Match` block it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Config {
     /// The files in reading order.
     pub(super) files: Vec<PathBuf>,
-    /// Every pattern of any `AuthorizedKeysFile`.
+    /// Every pattern of any `AuthorizedKeysFile`, and the default where it holds.
     pub(super) key_files: Vec<String>,
-    /// Some `AuthorizedKeysFile` stands outside of every `Match`.
-    key_files_are_set: bool,
     /// Every `HostKey`.
     host_keys: Vec<PathBuf>,
     /// `PidFile`.
@@ -30,97 +29,86 @@ pub(super) struct Config {
 
 /// Reads the main file and all that it includes.
 pub(super) fn collect(notes: &mut Notes<'_>, main: &Path) -> Config {
-    let mut config = Config {
-        files: Vec::new(),
-        key_files: Vec::new(),
-        key_files_are_set: false,
-        host_keys: Vec::new(),
-        pid_file: PathBuf::from("/run/sshd.pid"),
-    };
-    notes.look_with_parents(main);
     let drop_ins = Path::new("/etc/ssh/sshd_config.d");
     notes.look_with_parents(drop_ins);
     let _ = notes.list(drop_ins);
-    read(notes, &mut config, main, false, 0);
-    if !config.key_files_are_set {
-        config
-            .key_files
-            .extend([".ssh/authorized_keys", ".ssh/authorized_keys2"].map(str::to_owned));
+    let noting = Noting {
+        host: notes.host(),
+        notes: RefCell::new(notes),
+        read: RefCell::default(),
+    };
+    let configuration = Configuration::load(&noting, main);
+    let mut config = Config {
+        files: noting.read.into_inner(),
+        key_files: Vec::new(),
+        host_keys: Vec::new(),
+        pid_file: PathBuf::from("/run/sshd.pid"),
+    };
+    let mut default_holds = true;
+    for directive in configuration.directives() {
+        match directive.keyword {
+            Keyword::AuthorizedKeysFile => {
+                default_holds &= directive.scope != ScopeId::MAIN;
+                config.add_key_files(&directive.arguments);
+            }
+            Keyword::HostKey => config
+                .host_keys
+                .extend(directive.arguments.first().map(PathBuf::from)),
+            Keyword::PidFile => {
+                config.pid_file = directive.arguments.first().map(PathBuf::from).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    if default_holds {
+        config.add_key_files(&[".ssh/authorized_keys", ".ssh/authorized_keys2"]);
     }
     config
 }
 
-fn read(notes: &mut Notes<'_>, config: &mut Config, path: &Path, in_match: bool, depth: usize) {
-    if depth > DEEPEST_INCLUDE || config.files.len() >= MOST_FILES {
-        notes.problem(path, None, "too many files are included");
-        return;
-    }
-    notes.look_with_parents(path);
-    if !config.files.iter().any(|file| file == path) {
-        config.files.push(path.to_owned());
-    }
-    let Ok(text) = notes.read_text(path) else { return };
-    let mut in_match = in_match;
-    for line in text.lines() {
-        let words = words(line);
-        let Some((keyword, arguments)) = words.split_first() else {
-            continue;
-        };
-        match keyword.to_ascii_lowercase().as_str() {
-            "include" => {
-                for pattern in arguments {
-                    include(notes, config, pattern, in_match, depth);
-                }
-            }
-            "match" => in_match = true,
-            "authorizedkeysfile" => {
-                config.key_files_are_set |= !in_match;
-                config.add_key_files(arguments);
-            }
-            "hostkey" => config
-                .host_keys
-                .extend(arguments.iter().take(1).map(PathBuf::from)),
-            "pidfile" => config.pid_file = arguments.first().map(PathBuf::from).unwrap_or_default(),
-            _ => {}
-        }
-    }
+/// The machine's files, each noted as it is read, with the directories above it and those that patterns look into.
+struct Noting<'n, 'a> {
+    host: &'a dyn Host,
+    notes: RefCell<&'n mut Notes<'a>>,
+    read: RefCell<Vec<PathBuf>>,
 }
 
-fn include(notes: &mut Notes<'_>, config: &mut Config, pattern: &str, in_match: bool, depth: usize) {
-    let pattern = Path::new(DIRECTORY).join(pattern);
-    if let Some(directory) = pattern.parent() {
-        notes.look_with_parents(directory);
-        let _ = notes.list(directory);
+impl Files for Noting<'_, '_> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut notes = self.notes.borrow_mut();
+        let mut read = self.read.borrow_mut();
+        if read.len() >= MOST_FILES {
+            notes.problem(path, None, "too many files are included");
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        notes.look_with_parents(path);
+        if !read.iter().any(|file| file == path) {
+            read.push(path.to_owned());
+        }
+        match notes.read(path) {
+            // sshd reads a directory as an empty file.
+            Err(Error::NotAFile {
+                kind: crate::Kind::Directory,
+                ..
+            }) => Ok(Vec::new()),
+            Err(error) if error.is_absent() => Err(io::ErrorKind::NotFound.into()),
+            read => read.map_err(io::Error::other),
+        }
     }
-    for path in notes.host().glob(&pattern.to_string_lossy()) {
-        read(notes, config, &path, in_match, depth + 1);
-    }
-}
 
-/// The words of a line: blanks and one `=` after the keyword part them, double quotes hold them together, `#` at
-/// the beginning of a word ends the line.
-fn words(line: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = line.trim();
-    while !rest.is_empty() && !rest.starts_with('#') {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let Some((word, after)) = quoted.split_once('"') else {
-                break;
-            };
-            words.push(word.to_owned());
-            rest = after.trim_start();
-        } else {
-            let end = rest
-                .find(|c: char| c.is_whitespace() || (words.is_empty() && c == '='))
-                .unwrap_or(rest.len());
-            words.push(rest[..end].to_owned());
-            rest = rest[end..].trim_start();
+    fn glob(&self, pattern: &str) -> Vec<PathBuf> {
+        let mut notes = self.notes.borrow_mut();
+        if let Some(directory) = Path::new(pattern).parent() {
+            notes.look_with_parents(directory);
+            let _ = notes.list(directory);
         }
-        if words.len() == 1 {
-            rest = rest.strip_prefix('=').unwrap_or(rest).trim_start();
-        }
+        // A name that is not UTF-8 has been noted as a problem of its directory.
+        self.host
+            .glob(pattern)
+            .into_iter()
+            .filter(|path| path.to_str().is_some())
+            .collect()
     }
-    words
 }
 
 impl Config {
@@ -161,37 +149,5 @@ pub(super) fn host_keys(notes: &mut Notes<'_>, config: &Config) {
         let mut public = private.into_os_string();
         public.push(".pub");
         let _ = notes.read(Path::new(&public));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn the_words_of_a_line_are_those_of_sshd() {
-        for (line, expected) in [
-            (
-                "Include /a/*.conf \"/b c\" d # tail",
-                vec!["Include", "/a/*.conf", "/b c", "d"],
-            ),
-            ("Port=22", vec!["Port", "22"]),
-            ("  HostKey = \"/k\"", vec!["HostKey", "/k"]),
-            ("# nothing", vec![]),
-            (
-                "AuthorizedKeysFile /k/%u=x",
-                vec!["AuthorizedKeysFile", "/k/%u=x"],
-            ),
-        ] {
-            assert_eq!(words(line), expected, "{line}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_panics(line in "(?s).{0,100}") {
-            words(&line);
-        }
     }
 }

@@ -158,3 +158,6 @@ pub(crate) enum Scope {
     RunAs(Vec<Member>),
     Commands,
 }
+
+#[cfg(test)]
+mod tests;
