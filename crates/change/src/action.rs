@@ -97,7 +97,7 @@ pub enum Action {
     /// Load the compiled ruleset into the kernel, one batch.
     LoadFirewall {
         /// The ruleset.
-        ruleset: Box<crate::firewall::Compiled>,
+        ruleset: Box<packet_filter::Compiled>,
         /// The kernel's generation id that the plan was drawn from.
         generation: Option<u32>,
     },
@@ -116,7 +116,7 @@ pub enum Action {
 pub struct LoginProof {
     /// Account.
     pub account: String,
-    /// Address and port of the server, as 127.0.0.1:22 or [::1]:22.
+    /// Address and port of the server, as `127.0.0.1:22` or `[::1]:22`.
     pub server: std::net::SocketAddr,
     /// What is tried.
     pub by: LoginBy,

@@ -1,6 +1,45 @@
-//! The packet filter as this crate needs it.
-use serde::{Deserialize, Serialize};
+//! The packet filter as this crate needs it: kept, loaded, put back.
 
-/// A compiled ruleset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Compiled(serde_json::Value);
+use nf_tables::{Connection, TableDump, TableId};
+use packet_filter::Compiled;
+
+use crate::error::{Error, Result};
+
+fn failed(error: impl std::fmt::Display) -> Error {
+    Error::Firewall(error.to_string())
+}
+
+/// The kernel's generation id, which every change of any table raises.
+pub(crate) fn generation() -> Result<u32> {
+    Connection::open()
+        .and_then(|mut connection| connection.generation())
+        .map_err(failed)
+}
+
+/// A table as the kernel has it, and the generation at which it had it; none where there is no such table.
+pub(crate) fn dump(table: &TableId) -> Result<(u32, Option<TableDump>)> {
+    let mut connection = Connection::open().map_err(failed)?;
+    loop {
+        let generation = connection.generation().map_err(failed)?;
+        let dump = connection.dump_table(table).map_err(failed)?;
+        if connection.generation().map_err(failed)? == generation {
+            return Ok((generation, dump));
+        }
+    }
+}
+
+/// Loads a ruleset. With a generation, the kernel refuses if anyone has changed any table since.
+pub(crate) fn load(ruleset: &Compiled, generation: Option<u32>) -> Result<()> {
+    let mut connection = Connection::open().map_err(failed)?;
+    packet_filter::load(&mut connection, ruleset, generation)
+        .map(drop)
+        .map_err(failed)
+}
+
+/// Puts a table back to what it was, or removes it where it was not there.
+pub(crate) fn restore(table: &TableId, kept: Option<&TableDump>) -> Result<()> {
+    let mut connection = Connection::open().map_err(failed)?;
+    packet_filter::restore(&mut connection, table, kept, None)
+        .map(drop)
+        .map_err(failed)
+}

@@ -57,9 +57,17 @@ impl FromStr for Sha256 {
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
         let digit = |c: u8| char::from(c).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return Err(NotADigest) };
-        let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
-        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NotADigest)
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+            return Err(NotADigest);
+        };
+        let bytes: Option<Vec<u8>> = pairs
+            .iter()
+            .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
+            .collect();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or(NotADigest)
     }
 }
 
@@ -71,7 +79,9 @@ impl Serialize for Sha256 {
 
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -89,7 +99,15 @@ mod tests {
 
     #[test]
     fn what_is_no_digest_is_refused() {
-        for text in ["", "ba", "zz", &"a".repeat(63), &"a".repeat(65), &"a".repeat(66), &"g".repeat(64)] {
+        for text in [
+            "",
+            "ba",
+            "zz",
+            &"a".repeat(63),
+            &"a".repeat(65),
+            &"a".repeat(66),
+            &"g".repeat(64),
+        ] {
             assert_eq!(text.parse::<Sha256>(), Err(NotADigest), "{text}");
         }
     }

@@ -1,0 +1,110 @@
+//! Bringing the machine to before or after, whatever cut a transaction off.
+
+use std::time::Duration;
+
+use crate::clock::Moment;
+use crate::engine::Transaction;
+use crate::error::{Error, Result};
+use crate::fault;
+use crate::journal::{Because, State, Store, TransactionId};
+use crate::root::Root;
+use crate::timer;
+use crate::undo::{PATIENCE, UndoReport, roll_back};
+
+/// What became of one transaction.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Which.
+    pub id: TransactionId,
+    /// What was done to it.
+    pub recovery: Recovery,
+}
+
+/// What recovery did.
+#[derive(Debug)]
+pub enum Recovery {
+    /// It was cut off, or not confirmed in time or before a reboot: undone.
+    Undone(UndoReport),
+    /// It was confirmed, and what was left to be done is done.
+    Finished,
+    /// It waits for its confirmation still. `timer_was_lost` where the timer was gone, and stands again.
+    StillPending {
+        /// When it is undone.
+        deadline: Moment,
+        /// Whether the timer had to be set again.
+        timer_was_lost: bool,
+    },
+    /// Its journal cannot be read, or it could not be worked on; the originals are beside it.
+    Failed(Error),
+}
+
+/// Undoes every transaction that was cut off, or whose confirmation did not come in time or before a reboot; completes
+/// what was left half undone or half confirmed. Run at boot and by hand. Being killed in the middle and run again gives
+/// the same; where there is nothing to do it changes nothing.
+///
+/// # Errors
+/// [`Error::Busy`] where a transaction is being worked on for more than a minute. What goes wrong with a single
+/// transaction is in its [`Recovery`].
+pub fn recover(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
+    let store = Store::of(root);
+    let ids = store.ids()?;
+    if !root.outside(crate::journal::TRANSACTIONS).is_dir() {
+        return Ok(Vec::new());
+    }
+    let lock = store.lock(PATIENCE)?;
+    store.sweep()?;
+    drop(lock);
+    let mut recovered = Vec::new();
+    for id in ids.into_iter().rev() {
+        let recovery = match recover_one(root, &id, now) {
+            Ok(None) => continue,
+            Ok(Some(recovery)) => recovery,
+            Err(Error::Busy) => return Err(Error::Busy),
+            Err(error) => Recovery::Failed(error),
+        };
+        recovered.push(Recovered { id, recovery });
+    }
+    Ok(recovered)
+}
+
+fn recover_one(root: &Root, id: &TransactionId, now: &Moment) -> Result<Option<Recovery>> {
+    let mut transaction = Transaction::open(root, id, PATIENCE)?;
+    fault::point("recover: opened");
+    let summary = transaction.journal.summary();
+    let mut undo = |because| {
+        Ok(Some(Recovery::Undone(roll_back(
+            &mut transaction,
+            because,
+            &mut |_| {},
+        ))))
+    };
+    match summary.state {
+        State::Applying | State::Undoing { .. } | State::RollbackFailed => undo(Because::Recovered),
+        State::Pending { deadline } => {
+            let left = deadline.millis_after(now);
+            if left == 0 {
+                let same_boot = deadline.boot == now.boot;
+                return undo(if same_boot {
+                    Because::Unconfirmed
+                } else {
+                    Because::Recovered
+                });
+            }
+            let timer_was_lost = summary
+                .armed
+                .is_none_or(|(_, timer)| !timer::stands(root, &timer));
+            if timer_was_lost {
+                transaction.arm(Duration::from_millis(left))?;
+            }
+            Ok(Some(Recovery::StillPending {
+                deadline,
+                timer_was_lost,
+            }))
+        }
+        State::Confirmed { finished: false } => transaction.finish().map(|()| Some(Recovery::Finished)),
+        // Killed between the last line of the journal and the last file.
+        State::RolledBack { .. } | State::Confirmed { finished: true } => {
+            timer::remove_program(transaction.journal.directory()).map(|()| None)
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Whole transactions on throwaway trees.
+
+mod accounts;
+mod confirming;
+mod crash;
+mod killed;
+mod transaction;
+mod tree;
