@@ -11,10 +11,9 @@ use crate::people::{
     has_usable_password, known, passwd_place, shadow, shadow_of, shadow_place, shell_of, turns_away, users,
 };
 use crate::permissions::{Demand, check_path};
-use crate::admins;
 
-/// Passwords are never changed in fewer days than this, so an age beyond it never matters: 50 years.
-const FAR_AWAY: i64 = 18_250;
+/// No password is as old as this in days, so an age beyond it never matters.
+const NEVER: i64 = 10_000;
 
 /// Only root has user id 0. Source: passwd(5).
 pub(crate) fn us3_only_root_is_uid_0(subject: &Subject<'_>) -> Judged {
@@ -72,6 +71,9 @@ pub(crate) fn us5_sudoers_are_sound(subject: &Subject<'_>) -> Judged {
 /// Only accounts that the policy means to are spared sudo's password: an `[[admin]]` with `sudo = "no-password"`, or
 /// one without a usable password. Source: sudoers(5).
 pub(crate) fn us6_sudo_without_password(subject: &Subject<'_>) -> Judged {
+    if known(&subject.facts.sudoers.files, "the sudoers files")?.is_empty() {
+        return Ok(Verdict::silent("there are no sudoers files"));
+    }
     let mut faults = Vec::new();
     for (name, listing) in &subject.facts.sudo {
         let listing = match known(listing, &format!("what sudo grants {name}")) {
@@ -111,31 +113,40 @@ fn may_be_spared(subject: &Subject<'_>, name: &str) -> Result<bool, Fault> {
 /// The password of an administrator who has none to type cannot expire: sshd would ask for a change that nobody can
 /// make, even after a login by key. Source: shadow(5), chage(1).
 pub(crate) fn us7_no_expiry_trap(subject: &Subject<'_>) -> Judged {
+    shadow(subject.facts)?;
+    if subject.admins().is_empty() {
+        return Ok(Verdict::silent("nobody administers this host: see US1"));
+    }
     let mut faults = Vec::new();
-    for name in admins(subject.facts, subject.policy) {
-        let Some(entry) = shadow_of(subject.facts, &name)? else { continue };
+    for name in subject.admins() {
+        let Some(entry) = shadow_of(subject.facts, name)? else { continue };
         if matches!(entry.password, PasswordState::Usable { .. }) {
             continue;
         }
-        if let Some(max_age) = entry.max_age.filter(|age| (0..FAR_AWAY).contains(age)) {
+        if let Some(max_age) = entry.max_age.filter(|age| (0..NEVER).contains(age)) {
             faults.push(expiring(subject, entry, max_age));
         }
         if entry.last_change == Some(0) {
-            faults.push(
-                Fault::new(format!("{name} must change a password that it does not have"))
-                    .decided_by(shadow_place(entry))
-                    .command(format!("chage -d -1 {name}"), format!("chage -d 0 {name}")),
-            );
+            let fault = Fault::new(format!("{name} must change a password that it does not have"))
+                .decided_by(shadow_place(entry));
+            faults.push(match is_of_policy(subject, name) {
+                true => fault.apply(),
+                false => fault.command(format!("chage -d -1 {name}"), format!("chage -d 0 {name}")),
+            });
         }
     }
     Ok(faults.into())
+}
+
+fn is_of_policy(subject: &Subject<'_>, name: &str) -> bool {
+    subject.policy.admins.iter().any(|admin| admin.name == name)
 }
 
 fn expiring(subject: &Subject<'_>, entry: &Shadow, max_age: i64) -> Fault {
     let name = &entry.name;
     let fault = Fault::new(format!("the password of {name}, who has none to type, expires after {max_age} days"))
         .decided_by(shadow_place(entry));
-    match subject.policy.admins.iter().any(|admin| &admin.name == name) {
+    match is_of_policy(subject, name) {
         true => fault.apply(),
         false => fault.command(format!("chage -M -1 {name}"), format!("chage -M {max_age} {name}")),
     }

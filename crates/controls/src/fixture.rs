@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use host::Fact;
 use host::facts::{
     Account, Address, Content, Entry, EntryKind, Facts, FileFact, Group, Listener, Owner, PasswordState, Protocol,
-    Server, Shadow, SudoListing, Via, WayIn,
+    Server, Shadow, SudoListing, Unit, Via, WayIn,
 };
 use policy::{Admin, Password, Policy, Sudo};
 
@@ -65,10 +65,61 @@ pub(crate) fn debian() -> Facts {
         address("eth0", "192.0.2.10/24"),
         address("eth0", "2001:db8::10/64"),
     ]);
+    facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset::default());
     facts.firewall.legacy_tables = Fact::Known(Vec::new());
     facts.firewall.managers = Fact::Known(Vec::new());
     facts.way_in = Fact::Known(ssh_from("198.51.100.7", "192.0.2.10"));
     facts
+}
+
+/// The same host once the policy was applied to it.
+pub(crate) fn secured() -> Facts {
+    secured_by(&policy())
+}
+
+/// A Debian host to which a policy was applied.
+pub(crate) fn secured_by(policy: &Policy) -> Facts {
+    let mut facts = debian();
+    apply_ssh(&mut facts, policy);
+    apply_filter(&mut facts, policy);
+    facts
+}
+
+/// Writes the drop-in.
+pub(crate) fn apply_ssh(facts: &mut Facts, policy: &Policy) {
+    let desired = crate::ssh::desired(policy, facts).unwrap();
+    match desired.drop_in_is_read_first {
+        true => facts.drop_in("00-gabion.conf", &desired.text),
+        false => {
+            let main = desired.main_file(facts.file("/etc/ssh/sshd_config").bytes().unwrap());
+            facts.sshd_config(&String::from_utf8(main).unwrap())
+        }
+    };
+}
+
+/// Loads the ruleset and saves it for the boot.
+pub(crate) fn apply_filter(facts: &mut Facts, policy: &Policy) {
+    let compiled = packet_filter::compile(&crate::filter::filter_policy(policy, facts).unwrap());
+    load(facts, compiled.table().clone());
+    facts.directory("/var/lib/gabion", 0o700, 0);
+    facts.file_with(crate::firewall::SAVED, 0o600, 0, &serde_json::to_string(&compiled).unwrap());
+    facts.system.units = Fact::Known(vec![unit("gabion-firewall.service", "active", "enabled", &[])]);
+}
+
+/// Puts one table into the kernel.
+pub(crate) fn load(facts: &mut Facts, table: nf_tables::TableDump) {
+    facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset { generation: 2, tables: vec![table] });
+}
+
+pub(crate) fn unit(name: &str, active: &str, enabled: &str, listens: &[&str]) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        loaded: true,
+        active: active.to_owned(),
+        enabled: enabled.to_owned(),
+        listens: listens.iter().map(|&listen| listen.to_owned()).collect(),
+        since: 0,
+    }
 }
 
 /// A session over SSH.
@@ -187,7 +238,10 @@ impl Build for Facts {
         names.push(name.to_owned());
         names.sort();
         names.dedup();
-        self.ssh.config_files.push(PathBuf::from(path));
+        let path = PathBuf::from(path);
+        if !self.ssh.config_files.contains(&path) {
+            self.ssh.config_files.push(path);
+        }
         self
     }
 

@@ -1,22 +1,78 @@
 //! What a control looks at, and what it answers.
 
+use std::cell::OnceCell;
+
 use host::Facts;
 use policy::Policy;
 
 use crate::catalogue::Control;
 use crate::finding::{Finding, Fix, Severity, State};
+use crate::ssh::{Sshd, Unread};
+use crate::way_in::{Condition, Connection, judge_best};
 
-/// What a control looks at.
+/// What a control looks at. What several controls need is worked out once.
 pub(crate) struct Subject<'a> {
     /// The host.
     pub(crate) facts: &'a Facts,
     /// What it should be.
     pub(crate) policy: &'a Policy,
+    sshd: OnceCell<Result<Sshd, Unread>>,
+    applied: OnceCell<Option<Sshd>>,
+    admins: OnceCell<Vec<String>>,
+    ways_in: OnceCell<Vec<(String, Vec<Condition>)>>,
 }
 
 impl<'a> Subject<'a> {
     pub(crate) fn new(facts: &'a Facts, policy: &'a Policy) -> Self {
-        Self { facts, policy }
+        Self {
+            facts,
+            policy,
+            sshd: OnceCell::new(),
+            applied: OnceCell::new(),
+            admins: OnceCell::new(),
+            ways_in: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn read_sshd(&self) -> &Result<Sshd, Unread> {
+        self.sshd.get_or_init(|| Sshd::read(self.facts))
+    }
+
+    /// sshd's configuration; the verdict of every control that needs it, where there is none.
+    pub(crate) fn sshd(&self) -> Result<&Sshd, Verdict> {
+        self.read_sshd().as_ref().map_err(Verdict::from)
+    }
+
+    /// sshd's configuration as `gabion apply` would leave it; none where that cannot be said.
+    pub(crate) fn applied(&self) -> Option<&Sshd> {
+        self.applied.get_or_init(|| crate::ssh::as_applied(self.policy, self.facts)).as_ref()
+    }
+
+    /// Who administers the host.
+    pub(crate) fn admins(&self) -> &[String] {
+        self.admins.get_or_init(|| crate::admins(self.facts, self.policy))
+    }
+
+    /// By which connection the administrators must get in: that of the person who asks, or any.
+    pub(crate) fn connection(&self) -> Option<Connection> {
+        self.facts.way_in.known().and_then(Connection::of)
+    }
+
+    /// Connections by which an administrator may come, where none is known.
+    pub(crate) fn likely_connections(&self) -> Vec<Connection> {
+        crate::firewall::connections(self)
+    }
+
+    /// The conditions of the way in of each administrator.
+    pub(crate) fn ways_in(&self) -> &[(String, Vec<Condition>)] {
+        self.ways_in.get_or_init(|| {
+            let connections = match self.connection() {
+                Some(connection) => vec![connection],
+                None => self.likely_connections(),
+            };
+            let judge = |name: &String| judge_best(self.facts, self.read_sshd(), name, &connections);
+            self.admins().iter().map(|name| (name.clone(), judge(name))).collect()
+        })
     }
 }
 
@@ -50,7 +106,7 @@ impl From<Vec<Fault>> for Verdict {
 }
 
 /// The answer of a control's function: `?` on a fact that is not known ends it with that fault.
-pub(crate) type Judged = Result<Verdict, Fault>;
+pub(crate) type Judged = Result<Verdict, Verdict>;
 
 /// One thing that is wrong: a finding that does not yet say whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +159,11 @@ impl Fault {
     /// `gabion apply` mends it.
     pub(crate) fn apply(self) -> Self {
         Self { fix: Fix::Apply, undo: "gabion rollback".to_owned(), ..self }
+    }
+
+    /// The same fault, said in other words.
+    pub(crate) fn about(self, what: impl Into<String>) -> Self {
+        Self { what: what.into(), ..self }
     }
 
     /// A command mends it, and another undoes that.

@@ -20,12 +20,18 @@ mod accounts;
 mod admins;
 mod authorized_keys;
 mod catalogue;
+mod entrance;
+pub mod filter;
 mod finding;
 #[cfg(test)]
 mod fixture;
+mod firewall;
 mod judgement;
+mod packets;
 mod people;
 mod permissions;
+pub mod ssh;
+pub mod way_in;
 
 pub use admins::admins;
 pub use catalogue::{Control, catalogue};
@@ -53,3 +59,6 @@ pub fn audit(facts: &Facts, policy: &Policy) -> Audit {
     audit.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     audit
 }
+
+#[cfg(test)]
+mod tests;
