@@ -77,7 +77,10 @@ pub(crate) fn evaluate(
 }
 
 /// What a listing of `sudo -l` grants with regard to root: its lines hold for the account and machine already.
-pub(super) fn evaluate_listed(commands: &[Command]) -> Result<SudoListing, Unsure> {
+pub(super) fn evaluate_listed(
+    commands: &[Command],
+    password_by_default: bool,
+) -> Result<SudoListing, Unsure> {
     let policy = Policy::default();
     let root = Subject {
         name: "root".to_owned(),
@@ -98,7 +101,7 @@ pub(super) fn evaluate_listed(commands: &[Command]) -> Result<SudoListing, Unsur
     let mut verdict = Verdict::default();
     for command in commands {
         let as_root = look.runs_as_root(command.run_as.as_ref(), None)?;
-        let no_password = command.no_password == Some(true);
+        let no_password = command.no_password.unwrap_or(!password_by_default);
         look.judge(&command.granted, &place, as_root, no_password, &mut verdict, 0)?;
     }
     Ok(verdict.listing())

@@ -12,17 +12,23 @@ pub(crate) fn parse_listing(text: &str) -> Result<SudoListing, String> {
     {
         return Ok(SudoListing::default());
     }
-    let mut lines = text
-        .lines()
-        .skip_while(|line| !line.contains("may run the following commands"));
-    if lines.next().is_none() {
-        return Err("an answer of sudo that is not known".to_owned());
-    }
+    let (defaults, rules) = text
+        .split_once("may run the following commands")
+        .ok_or_else(|| "an answer of sudo that is not known".to_owned())?;
     let mut commands = Vec::new();
-    for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+    for line in rules
+        .lines()
+        .skip(1)
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
         commands.extend(parse::listed(line)?);
     }
-    let mut listing = evaluate::evaluate_listed(&commands)?;
+    // A default that asks for no password is listed apart from the rules.
+    let authenticate = defaults
+        .split([',', ' ', '\n'])
+        .rfind(|word| word.ends_with("authenticate"));
+    let mut listing = evaluate::evaluate_listed(&commands, authenticate != Some("!authenticate"))?;
     listing.decided_by = None;
     listing.no_password_rules.clear();
     Ok(listing)
@@ -42,6 +48,8 @@ mod tests {
             parse_listing("User a is not allowed to run sudo on h.\n").unwrap() == SudoListing::default()
         );
         assert!(parse_listing("sudo: a password is required\n").is_err());
+        let by_default = text.replace("use_pty", "!authenticate");
+        assert!(parse_listing(&by_default).unwrap().no_password);
         let without_password = text.replace("ALL) ALL", "ALL) NOPASSWD: ALL");
         assert!(parse_listing(&without_password).unwrap().no_password);
     }
