@@ -1,8 +1,8 @@
 //! Every control, once.
 
-use crate::{accounts, entrance, firewall, ssh};
 use crate::finding::{ControlId, Family, Severity};
 use crate::judgement::{Judged, Subject, Verdict};
+use crate::{accounts, entrance, firewall, ssh};
 
 /// A control: what it is called, why it is there, and who else asks for it.
 #[derive(Debug)]

@@ -60,11 +60,13 @@ pub(crate) fn us2_a_way_to_root(subject: &Subject<'_>) -> Judged {
     }
     let mut faults = Vec::new();
     for (name, conditions) in subject.ways_in() {
-        let of_root = |condition: &&Condition| {
-            matches!(condition.name, Requirement::Sudo | Requirement::SudoPassword)
-        };
+        let of_root =
+            |condition: &&Condition| matches!(condition.name, Requirement::Sudo | Requirement::SudoPassword);
         // Where sudo grants nothing, what it would ask for does not matter.
-        let first = conditions.iter().filter(of_root).find_map(|condition| of_admin(subject, name, condition));
+        let first = conditions
+            .iter()
+            .filter(of_root)
+            .find_map(|condition| of_admin(subject, name, condition));
         faults.extend(first);
     }
     Ok(faults.into())
@@ -72,8 +74,13 @@ pub(crate) fn us2_a_way_to_root(subject: &Subject<'_>) -> Judged {
 
 fn of_admin(subject: &Subject<'_>, name: &str, condition: &Condition) -> Option<Fault> {
     let fault = condition_fault(condition)?;
-    let is_drawn = subject.policy.admins.iter().any(|admin| admin.name == name) && is_drawn(subject, name, condition.name);
-    Some(if is_drawn { fault.apply() } else { fault.ask(advice(name, condition.name)) })
+    let is_drawn = subject.policy.admins.iter().any(|admin| admin.name == name)
+        && is_drawn(subject, name, condition.name);
+    Some(if is_drawn {
+        fault.apply()
+    } else {
+        fault.ask(advice(name, condition.name))
+    })
 }
 
 /// Whether the planner mends it for an administrator of the policy.
@@ -81,7 +88,9 @@ fn is_drawn(subject: &Subject<'_>, name: &str, requirement: Requirement) -> bool
     let admin = subject.policy.admins.iter().find(|admin| admin.name == name);
     let has_keys = admin.is_some_and(|admin| !admin.keys.is_empty());
     match requirement {
-        Requirement::Account | Requirement::PasswordAge | Requirement::KeyFileModes | Requirement::Sudo => true,
+        Requirement::Account | Requirement::PasswordAge | Requirement::KeyFileModes | Requirement::Sudo => {
+            true
+        }
         Requirement::SudoPassword => admin.is_some_and(|admin| admin.sudo != policy::Sudo::Password),
         Requirement::KeyFile | Requirement::Key => has_keys,
         Requirement::Shell => admin.is_some_and(|admin| admin.shell.is_some()),
@@ -103,16 +112,22 @@ fn advice(name: &str, requirement: Requirement) -> String {
         Requirement::Account => format!("create it: useradd -m {name}"),
         Requirement::Shell => format!("give it a shell: usermod -s /bin/bash {name}"),
         Requirement::Expiry => format!("let it live on: chage -E -1 {name}"),
-        Requirement::PasswordAge => format!("set a new password, or take the age away: chage -M -1 -d -1 {name}"),
+        Requirement::PasswordAge => {
+            format!("set a new password, or take the age away: chage -M -1 -d -1 {name}")
+        }
         Requirement::Lock => format!("unlock it with a password (passwd {name}), or set UsePAM yes"),
         Requirement::NoLogin => "remove /etc/nologin".to_owned(),
         Requirement::KeyFile | Requirement::Key => {
             format!("put a key into the policy, or: gabion ssh install-key {name}@HOST from your own machine")
         }
-        Requirement::KeyFileModes => format!("take write permission from others on the home and .ssh of {name}"),
+        Requirement::KeyFileModes => {
+            format!("take write permission from others on the home and .ssh of {name}")
+        }
         Requirement::Tries => "set MaxAuthTries to 3 or more".to_owned(),
         Requirement::Sudo => format!("let it use sudo: usermod -aG sudo {name} (on RHEL: wheel)"),
-        Requirement::SudoPassword => format!("set a password (passwd {name}), or sudo = \"no-password\" in the policy"),
+        Requirement::SudoPassword => {
+            format!("set a password (passwd {name}), or sudo = \"no-password\" in the policy")
+        }
         Requirement::PublicKeyLogin
         | Requirement::Methods
         | Requirement::AllowLists
@@ -137,7 +152,9 @@ fn nobody_gets_in(subject: &Subject<'_>) -> Fault {
     let mut fault_of_first = None;
     let mut reasons = Vec::new();
     for (_, conditions) in subject.ways_in() {
-        let Some(failing) = conditions.iter().find_map(|condition| condition_fault(condition).map(|fault| (condition, fault)))
+        let Some(failing) = conditions
+            .iter()
+            .find_map(|condition| condition_fault(condition).map(|fault| (condition, fault)))
         else {
             continue;
         };
@@ -146,7 +163,9 @@ fn nobody_gets_in(subject: &Subject<'_>) -> Fault {
     }
     let what = format!("nobody gets in by key and becomes root: {}", reasons.join("; "));
     match fault_of_first {
-        Some(fault) => fault.about(what).ask("see the findings about the SSH server, sudo and the packet filter"),
+        Some(fault) => fault
+            .about(what)
+            .ask("see the findings about the SSH server, sudo and the packet filter"),
         None => Fault::new(what),
     }
 }

@@ -1,5 +1,7 @@
 //! From the policy's `[firewall]` to what the packet filter's compiler takes.
 
+use std::net::SocketAddr;
+
 use host::Facts;
 use packet_filter::{FilterPolicy, LogRate, Per, PortRange};
 use policy::{Policy, PortSpec};
@@ -28,7 +30,11 @@ pub enum Unresolved {
 pub fn filter_policy(policy: &Policy, facts: &Facts) -> Result<FilterPolicy, Unresolved> {
     let firewall = &policy.firewall;
     let ssh = known_ssh_ports(facts);
-    let allow = firewall.allow.iter().map(|allow| entry(allow, &ssh)).collect::<Result<_, _>>()?;
+    let allow = firewall
+        .allow
+        .iter()
+        .map(|allow| entry(allow, &ssh))
+        .collect::<Result<_, _>>()?;
     Ok(FilterPolicy {
         inbound: refusal(firewall.inbound),
         forward: refusal(firewall.forward),
@@ -50,12 +56,21 @@ pub fn ssh_ports(facts: &Facts) -> Vec<u16> {
 
 fn known_ssh_ports(facts: &Facts) -> Result<Vec<u16>, String> {
     let sshd = Sshd::read(facts);
-    let running = facts.ssh.servers.known().into_iter().flatten().flat_map(|server| &server.listens);
-    let mut found: Vec<u16> = running.filter(|socket| !socket.ip().is_loopback()).map(|socket| socket.port()).collect();
+    let running = facts
+        .ssh
+        .servers
+        .known()
+        .into_iter()
+        .flatten()
+        .flat_map(|server| server.listens.iter().copied());
+    let mut found: Vec<u16> = running
+        .filter(|socket| !socket.ip().is_loopback())
+        .map(port_of)
+        .collect();
     match listening(facts, &sshd) {
         Ok(listens) => found.extend(ports(&listens)),
         Err(_) if matches!(sshd, Err(Unread::NotInstalled)) => {}
-        Err(fault) if found.is_empty() => return Err(fault.into_unknown().1),
+        Err(unknown) if found.is_empty() => return Err(unknown.reason),
         // The running server itself is the better witness.
         Err(_) => {}
     }
@@ -65,6 +80,10 @@ fn known_ssh_ports(facts: &Facts) -> Result<Vec<u16>, String> {
     found.sort_unstable();
     found.dedup();
     Ok(found)
+}
+
+fn port_of(socket: SocketAddr) -> u16 {
+    socket.port()
 }
 
 fn entry(allow: &policy::Allow, ssh: &Result<Vec<u16>, String>) -> Result<packet_filter::Allow, Unresolved> {
@@ -92,7 +111,11 @@ fn range(spec: PortSpec) -> PortRange {
         policy::Transport::Tcp => packet_filter::Transport::Tcp,
         policy::Transport::Udp => packet_filter::Transport::Udp,
     };
-    PortRange { transport, first: spec.first, last: spec.last }
+    PortRange {
+        transport,
+        first: spec.first,
+        last: spec.last,
+    }
 }
 
 fn refusal(refusal: policy::Refusal) -> packet_filter::Refusal {

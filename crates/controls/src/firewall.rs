@@ -9,7 +9,7 @@ use packet_filter::{Compiled, DEFAULT_TABLE};
 use policy::{PortSpec, Transport};
 
 use crate::finding::Severity;
-use crate::judgement::{Fault, Judged, Subject, Verdict};
+use crate::judgement::{Fault, Judged, NotKnown, Subject, Verdict};
 use crate::packets::{Fate, Filter, both_families, own_addresses, somebody_like};
 use crate::people::known;
 use crate::way_in::{Condition, Connection, Holds, filter_lets_in, likely_connections};
@@ -35,8 +35,8 @@ fn not_running(subject: &Subject<'_>) -> Option<Verdict> {
         .then(|| Verdict::silent("an image that is not running has no packet filter in force"))
 }
 
-fn filter<'a>(subject: &Subject<'a>) -> Result<Filter<'a>, Fault> {
-    Filter::of(subject.facts).map_err(|reason| Fault::unknown("the packet filter is not known", reason))
+fn filter<'a>(subject: &Subject<'a>) -> Result<Filter<'a>, NotKnown> {
+    Filter::of(subject.facts).map_err(|reason| NotKnown::new("the packet filter is not known", reason))
 }
 
 /// A packet to a port that nothing allows is refused, over TCP and UDP, in IPv4 and IPv6. Source: nft(8) `policy`;
@@ -63,11 +63,15 @@ fn lets_in_what_nothing_allows(
 ) -> Option<Fault> {
     let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
     let name = transport_name(protocol);
-    for port in PROBES.into_iter().filter(|port| !is_allowed(subject, protocol, *port)) {
+    for port in PROBES
+        .into_iter()
+        .filter(|port| !is_allowed(subject, protocol, *port))
+    {
         match filter.fate(protocol, somebody_like(local), SocketAddr::new(local, port)) {
             Fate::Stopped(_) => {}
             Fate::Passes(by) => {
-                let what = format!("any port lets {family} packets in: {name}/{port} is reachable from anywhere");
+                let what =
+                    format!("any port lets {family} packets in: {name}/{port} is reachable from anywhere");
                 return Some(Fault::new(what).decided_by(by).apply());
             }
             Fate::Unknown(reason) => {
@@ -81,17 +85,26 @@ fn lets_in_what_nothing_allows(
 
 fn is_allowed(subject: &Subject<'_>, protocol: Protocol, port: u16) -> bool {
     let transport = transport(protocol);
-    allowed_ports(subject).iter().any(|spec| spec.transport == transport && (spec.first..=spec.last).contains(&port))
+    allowed_ports(subject)
+        .iter()
+        .any(|spec| spec.transport == transport && (spec.first..=spec.last).contains(&port))
 }
 
 /// Every port that the policy lets somebody in at.
 fn allowed_ports(subject: &Subject<'_>) -> Vec<PortSpec> {
     let ssh = crate::filter::ssh_ports(subject.facts);
-    subject.policy.firewall.allow.iter().flat_map(|allow| allow.ports(&ssh).unwrap_or_default()).collect()
+    subject
+        .policy
+        .firewall
+        .allow
+        .iter()
+        .flat_map(|allow| allow.ports(&ssh).unwrap_or_default())
+        .collect()
 }
 
 /// The filter lets the administrator's connection in: from the address of the person who asks, or from somewhere.
 /// Source: the policy.
+#[expect(clippy::unnecessary_wraps, reason = "every control answers in this form")]
 pub(crate) fn fw2_admin_port(subject: &Subject<'_>) -> Judged {
     if let Some(silent) = not_running(subject) {
         return Ok(silent);
@@ -109,7 +122,17 @@ pub(crate) fn fw2_admin_port(subject: &Subject<'_>) -> Judged {
         }
     }
     let fault = worst.as_ref().and_then(crate::ssh::condition_fault);
-    Ok(fault.map(|fault| if is_stopped(worst.as_ref()) { fault.apply() } else { fault }).into_iter().collect::<Vec<_>>().into())
+    Ok(fault
+        .map(|fault| {
+            if is_stopped(worst.as_ref()) {
+                fault.apply()
+            } else {
+                fault
+            }
+        })
+        .into_iter()
+        .collect::<Vec<_>>()
+        .into())
 }
 
 fn is_stopped(condition: Option<&Condition>) -> bool {
@@ -120,20 +143,41 @@ fn is_stopped(condition: Option<&Condition>) -> bool {
 pub(crate) fn fw3_persistent(subject: &Subject<'_>) -> Judged {
     let live = ours(subject);
     let is_ours = live.is_some() || is_enabled(subject) || subject.facts.file(SAVED).entry().is_some();
-    let faults = if is_ours { ours_persists(subject, live) } else { foreign_persists(subject)? };
+    let faults = if is_ours {
+        ours_persists(subject, live)
+    } else {
+        foreign_persists(subject)?
+    };
     Ok(faults.into())
 }
 
 /// Our table, in the kernel.
 fn ours<'a>(subject: &Subject<'a>) -> Option<&'a TableDump> {
-    subject.facts.firewall.ruleset.known()?.table(Family::Inet, DEFAULT_TABLE)
+    subject
+        .facts
+        .firewall
+        .ruleset
+        .known()?
+        .table(Family::Inet, DEFAULT_TABLE)
 }
 
 fn is_enabled(subject: &Subject<'_>) -> bool {
-    let units = subject.facts.system.units.known().map(Vec::as_slice).unwrap_or_default();
-    let by_unit = units.iter().any(|unit| unit.name == UNIT && unit.enabled == "enabled");
+    let units = subject
+        .facts
+        .system
+        .units
+        .known()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let by_unit = units
+        .iter()
+        .any(|unit| unit.name == UNIT && unit.enabled == "enabled");
     let by_link = LINKS.iter().any(|link| {
-        subject.facts.file(Path::new(link)).entry().is_some_and(|entry| matches!(entry.kind, EntryKind::Symlink(_)))
+        subject
+            .facts
+            .file(Path::new(link))
+            .entry()
+            .is_some_and(|entry| matches!(entry.kind, EntryKind::Symlink(_)))
     });
     by_unit || by_link
 }
@@ -141,15 +185,33 @@ fn is_enabled(subject: &Subject<'_>) -> bool {
 fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_enabled(subject) {
-        faults.push(Fault::new("the ruleset is not loaded at boot").decided_by(UNIT).apply());
+        faults.push(
+            Fault::new("the ruleset is not loaded at boot")
+                .decided_by(UNIT)
+                .apply(),
+        );
     }
     match saved(subject) {
-        Err(reason) => faults.push(Fault::unknown("the ruleset of the next boot is not known", reason).decided_by(SAVED).apply()),
-        Ok(saved) if live.is_some_and(|live| differs(live, &saved)) => faults.push(
-            Fault::new("the ruleset that the next boot loads is not the one in force").decided_by(SAVED).apply(),
+        Err(reason) => faults.push(
+            Fault::unknown("the ruleset of the next boot is not known", reason)
+                .decided_by(SAVED)
+                .apply(),
         ),
-        Ok(_) if live.is_none() && subject.facts.source == Source::Live && subject.facts.firewall.ruleset.known().is_some() => {
-            faults.push(Fault::new("the saved ruleset is not in force").decided_by(SAVED).apply());
+        Ok(saved) if live.is_some_and(|live| differs(live, &saved)) => faults.push(
+            Fault::new("the ruleset that the next boot loads is not the one in force")
+                .decided_by(SAVED)
+                .apply(),
+        ),
+        Ok(_)
+            if live.is_none()
+                && subject.facts.source == Source::Live
+                && subject.facts.firewall.ruleset.known().is_some() =>
+        {
+            faults.push(
+                Fault::new("the saved ruleset is not in force")
+                    .decided_by(SAVED)
+                    .apply(),
+            );
         }
         Ok(_) => {}
     }
@@ -158,7 +220,9 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
 
 fn saved(subject: &Subject<'_>) -> Result<Compiled, String> {
     let file = subject.facts.file(SAVED);
-    let bytes = file.bytes().ok_or_else(|| format!("{SAVED} is not there, or was not read"))?;
+    let bytes = file
+        .bytes()
+        .ok_or_else(|| format!("{SAVED} is not there, or was not read"))?;
     serde_json::from_slice(bytes).map_err(|error| format!("{SAVED}: {error}"))
 }
 
@@ -166,8 +230,11 @@ fn differs(live: &TableDump, saved: &Compiled) -> bool {
     live.canonical(Ignore::STATE) != saved.table().canonical(Ignore::STATE)
 }
 
-fn foreign_persists(subject: &Subject<'_>) -> Result<Vec<Fault>, Fault> {
-    let managers = known(&subject.facts.firewall.managers, "what loads a packet filter at boot")?;
+fn foreign_persists(subject: &Subject<'_>) -> Result<Vec<Fault>, NotKnown> {
+    let managers = known(
+        &subject.facts.firewall.managers,
+        "what loads a packet filter at boot",
+    )?;
     if managers.iter().any(|manager| manager.enabled) {
         return Ok(Vec::new());
     }
@@ -195,9 +262,12 @@ pub(crate) fn fw4_one_manager(subject: &Subject<'_>) -> Judged {
     let others: Vec<&str> = names.iter().copied().filter(|name| *name != UNIT).collect();
     let stop = others.iter().skip(usize::from(others.len() == names.len()));
     let stop: Vec<&str> = stop.copied().collect();
-    let fault = Fault::new(format!("several programs manage the packet filter: {}", names.join(", ")))
-        .decided_by_all(names.iter().map(|name| (*name).to_owned()))
-        .ask(format!("keep one: systemctl disable --now {}", stop.join(" ")));
+    let fault = Fault::new(format!(
+        "several programs manage the packet filter: {}",
+        names.join(", ")
+    ))
+    .decided_by_all(names.iter().map(|name| (*name).to_owned()))
+    .ask(format!("keep one: systemctl disable --now {}", stop.join(" ")));
     Ok(fault.into())
 }
 
@@ -222,12 +292,20 @@ fn reachable_without_rule(subject: &Subject<'_>, filter: &Filter<'_>, listener: 
         return None;
     }
     let (name, port) = (transport_name(listener.protocol), listener.port);
-    let program = listener.owners.first().map_or(NOBODY, |owner| owner.name.as_str());
+    let program = listener
+        .owners
+        .first()
+        .map_or(NOBODY, |owner| owner.name.as_str());
     for local in addresses_of(subject, listener) {
-        match filter.fate(listener.protocol, somebody_like(local), SocketAddr::new(local, port)) {
+        match filter.fate(
+            listener.protocol,
+            somebody_like(local),
+            SocketAddr::new(local, port),
+        ) {
             Fate::Stopped(_) => {}
             Fate::Passes(by) => {
-                let what = format!("{program} is reachable at {name}/{port}, which the policy does not allow");
+                let what =
+                    format!("{program} is reachable at {name}/{port}, which the policy does not allow");
                 return Some(Fault::new(what).decided_by(by).apply());
             }
             Fate::Unknown(reason) => {
@@ -244,7 +322,9 @@ fn addresses_of(subject: &Subject<'_>, listener: &Listener) -> Vec<IpAddr> {
     if !listener.address.is_unspecified() {
         return vec![listener.address];
     }
-    let takes = |address: &IpAddr| address.is_ipv4() == listener.address.is_ipv4() || (address.is_ipv4() && !listener.v6_only);
+    let takes = |address: &IpAddr| {
+        address.is_ipv4() == listener.address.is_ipv4() || (address.is_ipv4() && !listener.v6_only)
+    };
     own_addresses(subject.facts).into_iter().filter(takes).collect()
 }
 
@@ -294,7 +374,10 @@ pub(crate) fn sources_of_ssh(subject: &Subject<'_>) -> Vec<IpAddr> {
     };
     let entries = subject.policy.firewall.allow.iter();
     let for_ssh = entries.filter(|allow| allow.ports(&ssh).unwrap_or_default().iter().any(is_ssh));
-    for_ssh.flat_map(|allow| &allow.from).map(|net| net.hosts().next().unwrap_or(net.addr())).collect()
+    for_ssh
+        .flat_map(|allow| &allow.from)
+        .map(|net| net.hosts().next().unwrap_or(net.addr()))
+        .collect()
 }
 
 /// Every connection that may be an administrator's.

@@ -18,7 +18,7 @@ use host::Facts;
 use host::facts::{Account, Via, WayIn};
 use serde::Serialize;
 
-use crate::judgement::Fault;
+use crate::judgement::NotKnown;
 use crate::ssh::{Effective, Sshd, Unread};
 
 /// A connection by which somebody comes in.
@@ -37,7 +37,16 @@ impl Connection {
     /// How the person that runs this came in; none where that was not over SSH.
     pub fn of(way_in: &WayIn) -> Option<Self> {
         match way_in.via {
-            Via::Ssh { peer, local, local_port, .. } => Some(Self { peer, local, local_port }),
+            Via::Ssh {
+                peer,
+                local,
+                local_port,
+                ..
+            } => Some(Self {
+                peer,
+                local,
+                local_port,
+            }),
             Via::Console => None,
         }
     }
@@ -151,20 +160,34 @@ pub enum Holds {
 
 impl Condition {
     fn yes(name: Requirement, what: impl Into<String>) -> Self {
-        Self { name, holds: Holds::Yes, what: what.into(), decided_by: Vec::new() }
+        Self {
+            name,
+            holds: Holds::Yes,
+            what: what.into(),
+            decided_by: Vec::new(),
+        }
     }
 
     fn no(name: Requirement, what: impl Into<String>) -> Self {
-        Self { name, holds: Holds::No, what: what.into(), decided_by: Vec::new() }
+        Self {
+            name,
+            holds: Holds::No,
+            what: what.into(),
+            decided_by: Vec::new(),
+        }
     }
 
     fn unknown(name: Requirement, what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { name, holds: Holds::Unknown(reason.into()), what: what.into(), decided_by: Vec::new() }
+        Self {
+            name,
+            holds: Holds::Unknown(reason.into()),
+            what: what.into(),
+            decided_by: Vec::new(),
+        }
     }
 
     /// A condition that rests on a fact that is not known.
-    fn not_known(name: Requirement, fault: Fault) -> Self {
-        let (what, reason) = fault.into_unknown();
+    fn not_known(name: Requirement, NotKnown { what, reason }: NotKnown) -> Self {
         Self::unknown(name, what, reason)
     }
 
@@ -180,7 +203,7 @@ impl Condition {
 }
 
 /// The answer of a condition's function: `?` on a fact that is not known makes the condition unknown.
-type Judged = Result<Condition, Fault>;
+type Judged = Result<Condition, NotKnown>;
 
 /// What every condition looks at: one account that comes in by one connection.
 struct Attempt<'a> {
@@ -192,17 +215,20 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// The server's configuration, or the fault that it is not known.
-    fn sshd(&self) -> Result<&Sshd, Fault> {
-        self.sshd.as_ref().map_err(Fault::from)
+    fn sshd(&self) -> Result<&Sshd, NotKnown> {
+        self.sshd.as_ref().map_err(NotKnown::from)
     }
 
     /// What applies to this login.
-    fn effective(&self) -> Result<Effective, Fault> {
+    fn effective(&self) -> Result<Effective, NotKnown> {
         self.sshd()?.for_login(self.facts, self.account, self.connection)
     }
 }
 
-const CONDITIONS: &[(Requirement, fn(&Attempt<'_>) -> Judged)] = &[
+/// A function that judges one condition.
+type Check = fn(&Attempt<'_>) -> Judged;
+
+const CONDITIONS: &[(Requirement, Check)] = &[
     (Requirement::Shell, account::shell),
     (Requirement::Expiry, account::expiry),
     (Requirement::PasswordAge, account::password_age),
@@ -242,12 +268,20 @@ pub(crate) fn judge_best(
     name: &str,
     connections: &[Connection],
 ) -> Vec<Condition> {
-    let judged = connections.iter().map(|connection| judge_one(facts, sshd, name, connection));
-    let failing = |conditions: &Vec<Condition>| conditions.iter().filter(|one| one.holds != Holds::Yes).count();
+    let judged = connections
+        .iter()
+        .map(|connection| judge_one(facts, sshd, name, connection));
+    let failing =
+        |conditions: &Vec<Condition>| conditions.iter().filter(|one| one.holds != Holds::Yes).count();
     judged.min_by_key(failing).unwrap_or_default()
 }
 
-fn judge_one(facts: &Facts, sshd: &Result<Sshd, Unread>, name: &str, connection: &Connection) -> Vec<Condition> {
+fn judge_one(
+    facts: &Facts,
+    sshd: &Result<Sshd, Unread>,
+    name: &str,
+    connection: &Connection,
+) -> Vec<Condition> {
     let account = match crate::people::account(facts, name) {
         Err(unknown) => return vec![Condition::not_known(Requirement::Account, unknown)],
         Ok(None) => {
@@ -256,7 +290,12 @@ fn judge_one(facts: &Facts, sshd: &Result<Sshd, Unread>, name: &str, connection:
         }
         Ok(Some(account)) => account,
     };
-    let attempt = Attempt { facts, account, connection, sshd };
+    let attempt = Attempt {
+        facts,
+        account,
+        connection,
+        sshd,
+    };
     let exists = Condition::yes(Requirement::Account, format!("the account {name} exists"))
         .at(crate::people::passwd_place(account));
     let judged = CONDITIONS

@@ -23,11 +23,16 @@ fn an_empty_password_is_found_in_shadow_and_in_passwd() {
     assert_holds("US4", &facts, &policy());
     facts.shadow_of(ADMIN).password = PasswordState::Empty;
     let finding = only("US4", &facts, &policy());
-    assert_eq!((finding.severity, finding.decided_by), (Severity::Critical, vec!["/etc/shadow:3".to_owned()]));
+    assert_eq!(
+        (finding.severity, finding.decided_by),
+        (Severity::Critical, vec!["/etc/shadow:3".to_owned()])
+    );
     assert_eq!(finding.fix, Fix::Command("passwd -l deploy".to_owned()));
 
     let mut facts = debian();
-    let Fact::Known(users) = &mut facts.accounts.users else { unreachable!() };
+    let Fact::Known(users) = &mut facts.accounts.users else {
+        unreachable!()
+    };
     users[1].passwd_field_empty = true;
     assert_eq!(only("US4", &facts, &policy()).decided_by, ["/etc/passwd:2"]);
 }
@@ -48,7 +53,11 @@ fn sudoers_that_visudo_refuses_or_that_others_write_are_found() {
     let mut facts = debian();
     assert_holds("US5", &facts, &policy());
     facts.sudoers.check = Fact::Known(Some("/etc/sudoers:3: syntax error".to_owned()));
-    assert!(only("US5", &facts, &policy()).what.contains("/etc/sudoers:3: syntax error"));
+    assert!(
+        only("US5", &facts, &policy())
+            .what
+            .contains("/etc/sudoers:3: syntax error")
+    );
 
     let mut facts = debian();
     facts.entry("/etc/sudoers").mode = 0o666;
@@ -67,10 +76,15 @@ fn sudo_without_a_password_is_for_those_the_policy_means() {
     let mut facts = debian();
     // Locked, so sudo could not ask for anything: `auto` spares it.
     assert_holds("US6", &facts, &policy());
-    facts.user("bob", 1001, "/home/bob", "/bin/bash").grant_sudo("bob", true);
+    facts
+        .user("bob", 1001, "/home/bob", "/bin/bash")
+        .grant_sudo("bob", true);
     let finding = only("US6", &facts, &policy());
     assert_eq!(finding.what, "bob may run everything as root without a password");
-    assert_eq!((finding.severity, finding.decided_by), (Severity::Medium, vec!["/etc/sudoers:27".to_owned()]));
+    assert_eq!(
+        (finding.severity, finding.decided_by),
+        (Severity::Medium, vec!["/etc/sudoers:27".to_owned()])
+    );
 
     let mut strict = policy();
     strict.admins[0].sudo = Sudo::Password;
@@ -78,7 +92,9 @@ fn sudo_without_a_password_is_for_those_the_policy_means() {
 
     let mut facts = debian();
     facts.grant_sudo("bob", false);
-    let Some(Fact::Known(listing)) = facts.sudo.get_mut("bob") else { unreachable!() };
+    let Some(Fact::Known(listing)) = facts.sudo.get_mut("bob") else {
+        unreachable!()
+    };
     (listing.all, listing.no_password_rules) = (false, vec!["/etc/sudoers.d/bob:1".to_owned()]);
     assert_eq!(only("US6", &facts, &policy()).severity, Severity::Low);
 }
@@ -89,8 +105,14 @@ fn a_password_that_nobody_knows_must_not_expire() {
     assert_holds("US7", &facts, &policy());
     facts.shadow_of(ADMIN).max_age = Some(60);
     let finding = only("US7", &facts, &policy());
-    assert_eq!(finding.what, "the password of deploy, who has none to type, expires after 60 days");
-    assert_eq!((finding.fix, finding.undo.as_str()), (Fix::Apply, "gabion rollback"));
+    assert_eq!(
+        finding.what,
+        "the password of deploy, who has none to type, expires after 60 days"
+    );
+    assert_eq!(
+        (finding.fix, finding.undo.as_str()),
+        (Fix::Apply, "gabion rollback")
+    );
 
     let command = only("US7", &facts, &Policy::default()).fix;
     assert_eq!(command, Fix::Command("chage -M -1 deploy".to_owned()));
@@ -100,7 +122,10 @@ fn a_password_that_nobody_knows_must_not_expire() {
     assert_eq!(only("US7", &facts, &policy()).decided_by, ["/etc/shadow:3"]);
 
     let mut facts = debian();
-    let typed = PasswordState::Usable { method: "y".to_owned(), digest: "00".to_owned() };
+    let typed = PasswordState::Usable {
+        method: "y".to_owned(),
+        digest: "00".to_owned(),
+    };
     (facts.shadow_of(ADMIN).max_age, facts.shadow_of(ADMIN).password) = (Some(60), typed);
     assert_holds("US7", &facts, &policy());
 }
@@ -110,9 +135,15 @@ fn a_system_account_with_shell_and_password_is_found() {
     let mut facts = debian();
     facts.user("postgres", 110, "/var/lib/postgresql", "/bin/bash");
     assert_holds("US10", &facts, &policy());
-    facts.shadow_of("postgres").password = PasswordState::Usable { method: "6".to_owned(), digest: "00".to_owned() };
+    facts.shadow_of("postgres").password = PasswordState::Usable {
+        method: "6".to_owned(),
+        digest: "00".to_owned(),
+    };
     let finding = only("US10", &facts, &policy());
-    assert_eq!(finding.fix, Fix::Command("usermod -s /usr/sbin/nologin postgres".to_owned()));
+    assert_eq!(
+        finding.fix,
+        Fix::Command("usermod -s /usr/sbin/nologin postgres".to_owned())
+    );
     assert_eq!(finding.undo, "usermod -s /bin/bash postgres");
 }
 
@@ -126,6 +157,9 @@ fn account_files_that_others_write_or_read_are_found() {
     assert_eq!(finding.fix, Fix::Command("chmod 0640 /etc/shadow".to_owned()));
 
     let mut facts = debian();
-    facts.files.insert("/etc/passwd".into(), FileFact::Unreadable("input/output error".to_owned()));
+    facts.files.insert(
+        "/etc/passwd".into(),
+        FileFact::Unreadable("input/output error".to_owned()),
+    );
     assert!(matches!(only("US11", &facts, &policy()).state, State::Unknown(_)));
 }

@@ -12,10 +12,10 @@ use super::rules::RULES;
 use super::view::{Sshd, keys_files};
 use crate::finding::Severity;
 use crate::judgement::{Fault, Judged, Subject, Verdict};
-use crate::people::{turns_away, shell_of, users};
+use crate::people::{shell_of, turns_away, users};
 use crate::permissions::{Demand, Loose, check_path, describe, is_absent, loose_paths};
 
-/// No line that would close a door is overridden by one that opens it. Source: sshd_config(5): "for each keyword, the
+/// No line that would close a door is overridden by one that opens it. Source: `sshd_config(5)`: "for each keyword, the
 /// first obtained value will be used".
 pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
@@ -26,10 +26,13 @@ pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
         }
         let closes = closes_a_door(sshd, line.keyword, &line.line);
         let severity = if closes { Severity::High } else { Severity::Info };
-        let fault = Fault::new(format!("{} has no effect: an earlier line decides", line.keyword.name()))
-            .severity(severity)
-            .decided_by(line.by.to_string())
-            .decided_by(line.line.to_string());
+        let fault = Fault::new(format!(
+            "{} has no effect: an earlier line decides",
+            line.keyword.name()
+        ))
+        .severity(severity)
+        .decided_by(line.by.to_string())
+        .decided_by(line.line.to_string());
         let is_mended = subject.applied().is_some_and(|applied| {
             shadowed(&applied.configuration)
                 .iter()
@@ -46,9 +49,20 @@ pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
 
 /// Whether a line without effect says what a rule wants, while what is effective does not.
 fn closes_a_door(sshd: &Sshd, keyword: Keyword, line: &Origin) -> bool {
-    let Some(rule) = RULES.iter().find(|rule| rule.keyword() == keyword) else { return false };
-    let written = sshd.configuration.directives().iter().find(|directive| &directive.origin == line);
-    let says = written.is_some_and(|written| written.arguments.iter().any(|word| word.eq_ignore_ascii_case(rule.closed)));
+    let Some(rule) = RULES.iter().find(|rule| rule.keyword() == keyword) else {
+        return false;
+    };
+    let written = sshd
+        .configuration
+        .directives()
+        .iter()
+        .find(|directive| &directive.origin == line);
+    let says = written.is_some_and(|written| {
+        written
+            .arguments
+            .iter()
+            .any(|word| word.eq_ignore_ascii_case(rule.closed))
+    });
     says && !sshd.at_start().is(keyword, rule.closed)
 }
 
@@ -56,41 +70,59 @@ fn closes_a_door(sshd: &Sshd, keyword: Keyword, line: &Origin) -> bool {
 fn ours_without_effect(subject: &Subject<'_>, sshd: &Sshd) -> Option<Fault> {
     subject.facts.file(DROP_IN).entry()?;
     let fault = |what: String, place: String| {
-        Some(Fault::new(what).decided_by(place).ask("put `Include /etc/ssh/sshd_config.d/*.conf` first in the main file"))
+        Some(
+            Fault::new(what)
+                .decided_by(place)
+                .ask("put `Include /etc/ssh/sshd_config.d/*.conf` first in the main file"),
+        )
     };
     let main = sshd.configuration.main_path().display();
     match drop_ins(&sshd.configuration, Path::new(DROP_IN)) {
         DropIns::First(_) => None,
         DropIns::NotIncluded => fault(format!("{main} does not read {DROP_IN}"), main.to_string()),
-        DropIns::InMatch(include) => fault(format!("{DROP_IN} counts under a Match block alone"), include.to_string()),
+        DropIns::InMatch(include) => fault(
+            format!("{DROP_IN} counts under a Match block alone"),
+            include.to_string(),
+        ),
         DropIns::After { include, earlier } => {
             let decides = |origin: &Origin| {
                 let directives = sshd.configuration.directives();
-                let keyword = directives.iter().find(|one| &one.origin == origin).map(|one| one.keyword);
+                let keyword = directives
+                    .iter()
+                    .find(|one| &one.origin == origin)
+                    .map(|one| one.keyword);
                 RULES.iter().any(|rule| Some(rule.keyword()) == keyword)
             };
-            earlier.iter().any(decides).then(|| fault(format!("lines before it override {DROP_IN}"), include.to_string()))?
+            earlier
+                .iter()
+                .any(decides)
+                .then(|| fault(format!("lines before it override {DROP_IN}"), include.to_string()))?
         }
     }
 }
 
 /// No line stands in a `Match` block by accident: the trap of appending to a file that ends in one.
-/// Source: sshd_config(5) `Match`.
+/// Source: `sshd_config(5)` `Match`.
 pub(crate) fn sh26_nothing_strayed(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     let mut faults = Vec::new();
     for stray in stray(&sshd.configuration) {
         let severity = match stray.reason {
             StrayReason::NotAllowedInMatch => Severity::High,
-            StrayReason::IndentedLess | StrayReason::SetApart if is_needed(sshd, &stray.line) => Severity::High,
+            StrayReason::IndentedLess | StrayReason::SetApart if is_needed(sshd, &stray.line) => {
+                Severity::High
+            }
             StrayReason::IndentedLess | StrayReason::SetApart => Severity::Info,
         };
         faults.push(
-            Fault::new(format!("{} counts under a Match block alone, and looks meant for everybody", stray.written))
-                .severity(severity)
-                .decided_by(stray.line.to_string())
-                .decided_by(stray.block.to_string())
-                .ask("move it above the first Match"),
+            Fault::new(format!(
+                "{} counts under a Match block alone, and looks meant for everybody",
+                stray.written
+            ))
+            .severity(severity)
+            .decided_by(stray.line.to_string())
+            .decided_by(stray.block.to_string())
+            .ask("move it above the first Match"),
         );
     }
     Ok(faults.into())
@@ -98,7 +130,11 @@ pub(crate) fn sh26_nothing_strayed(subject: &Subject<'_>) -> Judged {
 
 /// Whether the stray line would have closed a door that is open without it.
 fn is_needed(sshd: &Sshd, line: &Origin) -> bool {
-    let written = sshd.configuration.directives().iter().find(|directive| &directive.origin == line);
+    let written = sshd
+        .configuration
+        .directives()
+        .iter()
+        .find(|directive| &directive.origin == line);
     written.is_some_and(|directive| closes_a_door(sshd, directive.keyword, line))
 }
 
@@ -108,44 +144,76 @@ pub(crate) fn sh27_syntax(subject: &Subject<'_>) -> Judged {
     let mut faults: Vec<Fault> = Vec::new();
     for problem in sshd.configuration.problems() {
         let place = problem.origin.as_ref().map(ToString::to_string);
-        let fault = Fault::new(problem.error.to_string()).decided_by_all(place).ask("correct the line, then: sshd -t");
-        faults.push(if problem.is_fatal() { fault } else { fault.severity(Severity::Info) });
+        let fault = Fault::new(problem.error.to_string())
+            .decided_by_all(place)
+            .ask("correct the line, then: sshd -t");
+        faults.push(if problem.is_fatal() {
+            fault
+        } else {
+            fault.severity(Severity::Info)
+        });
     }
     if faults.is_empty()
         && let Some(dump) = subject.facts.ssh.dump.known()
     {
         let start = sshd.at_start();
         let differences = Dump::parse(dump).compare(start.inner());
-        faults.extend(differences.into_iter().filter(|difference| is_told(subject, difference.keyword)).map(|difference| {
-            let (name, dumped) = (difference.keyword.name(), difference.dumped.join(" "));
-            Fault::new(format!("sshd takes {name} for `{dumped}`, which its files do not explain"))
-                .severity(Severity::Medium)
-                .decided_by_all(start.place(difference.keyword))
-                .ask("compare `sshd -T` with the file, and tell the authors of gabion")
-        }));
+        faults.extend(
+            differences
+                .into_iter()
+                .filter(|difference| is_told(subject, difference.keyword))
+                .map(|difference| {
+                    let (name, dumped) = (difference.keyword.name(), difference.dumped.join(" "));
+                    Fault::new(format!(
+                        "sshd takes {name} for `{dumped}`, which its files do not explain"
+                    ))
+                    .severity(Severity::Medium)
+                    .decided_by_all(start.place(difference.keyword))
+                    .ask("compare `sshd -T` with the file, and tell the authors of gabion")
+                }),
+        );
     }
     Ok(Verdict::Judged(faults))
 }
 
 /// Host keys default to what is there, and what the running server was given by `-o` is not asked of `sshd -T`.
 fn is_told(subject: &Subject<'_>, keyword: Keyword) -> bool {
-    let servers = subject.facts.ssh.servers.known().map(Vec::as_slice).unwrap_or_default();
-    let plain = servers.iter().all(|server| super::view::options(&server.argv).is_empty());
+    let servers = subject
+        .facts
+        .ssh
+        .servers
+        .known()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let plain = servers
+        .iter()
+        .all(|server| super::view::options(&server.argv).is_empty());
     plain && !matches!(keyword, Keyword::HostKey | Keyword::HostKeyAgent)
 }
 
-/// Only root writes sshd's configuration, and the directories that it is in. Source: sshd_config(5) `FILES`.
+/// Only root writes sshd's configuration, and the directories that it is in. Source: `sshd_config(5)` `FILES`.
 pub(crate) fn sh28_config_files(subject: &Subject<'_>) -> Judged {
     subject.sshd()?;
     let facts = subject.facts;
     let mut paths: Vec<PathBuf> = vec![facts.ssh.main_file.clone()];
     paths.extend(facts.ssh.config_files.iter().cloned());
-    let directories: Vec<PathBuf> = paths.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
+    let directories: Vec<PathBuf> = paths
+        .iter()
+        .filter_map(|path| path.parent().map(Path::to_path_buf))
+        .collect();
     paths.extend(directories);
-    paths.extend(facts.files.contains_key(Path::new(DROP_IN)).then(|| PathBuf::from(DROP_IN)).filter(|path| !is_absent(facts, path)));
+    paths.extend(
+        facts
+            .files
+            .contains_key(Path::new(DROP_IN))
+            .then(|| PathBuf::from(DROP_IN))
+            .filter(|path| !is_absent(facts, path)),
+    );
     paths.sort();
     paths.dedup();
-    let faults = paths.iter().flat_map(|path| check_path(facts, path, Demand::ROOT_ALONE_WRITES));
+    let faults = paths
+        .iter()
+        .flat_map(|path| check_path(facts, path, Demand::ROOT_ALONE_WRITES));
     Ok(faults.collect::<Vec<_>>().into())
 }
 
@@ -155,9 +223,21 @@ pub(crate) fn sh29_authorized_keys(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     let patterns = sshd.at_start().list(Keyword::AuthorizedKeysFile);
     let mut faults: Vec<Fault> = Vec::new();
-    for account in users(subject.facts)?.iter().filter(|user| !turns_away(&shell_of(user))) {
+    for account in users(subject.facts)?
+        .iter()
+        .filter(|user| !turns_away(&shell_of(user)))
+    {
         let mut files = keys_files(&patterns, account);
-        files.extend(subject.facts.ssh.authorized_keys.get(&account.name).into_iter().flatten().cloned());
+        files.extend(
+            subject
+                .facts
+                .ssh
+                .authorized_keys
+                .get(&account.name)
+                .into_iter()
+                .flatten()
+                .cloned(),
+        );
         files.sort();
         files.dedup();
         for file in files {
@@ -176,7 +256,11 @@ fn loose_faults(subject: &Subject<'_>, account: &Account, file: &Path) -> Vec<Fa
     if *facts.file(file) == FileFact::Absent || file.ancestors().any(|path| is_absent(facts, path)) {
         return Vec::new();
     }
-    let is_known_admin = subject.policy.admins.iter().any(|admin| admin.name == account.name);
+    let is_known_admin = subject
+        .policy
+        .admins
+        .iter()
+        .any(|admin| admin.name == account.name);
     let loose = loose_paths(facts, file, account).into_iter();
     loose
         .map(|loose| match loose {
@@ -188,18 +272,27 @@ fn loose_faults(subject: &Subject<'_>, account: &Account, file: &Path) -> Vec<Fa
                 let shown = path.display();
                 let is_owner = entry.uid == 0 || entry.uid == account.uid;
                 let what = match is_owner {
-                    true => format!("others may change the keys of {}: {shown} is writable by more than its owner", account.name),
-                    false => format!("others may change the keys of {}: {shown} belongs to user id {}", account.name, entry.uid),
+                    true => format!(
+                        "others may change the keys of {}: {shown} is writable by more than its owner",
+                        account.name
+                    ),
+                    false => format!(
+                        "others may change the keys of {}: {shown} belongs to user id {}",
+                        account.name, entry.uid
+                    ),
                 };
                 let fault = Fault::new(what).decided_by(describe(&path, &entry));
                 let mode = entry.mode & !0o022;
                 match (is_owner, is_known_admin) {
                     (true, true) => fault.apply(),
-                    (true, false) => {
-                        fault.command(format!("chmod {mode:04o} {shown}"), format!("chmod {:04o} {shown}", entry.mode))
-                    }
-                    (false, _) => fault
-                        .command(format!("chown {} {shown}", account.name), format!("chown {} {shown}", entry.uid)),
+                    (true, false) => fault.command(
+                        format!("chmod {mode:04o} {shown}"),
+                        format!("chmod {:04o} {shown}", entry.mode),
+                    ),
+                    (false, _) => fault.command(
+                        format!("chown {} {shown}", account.name),
+                        format!("chown {} {shown}", entry.uid),
+                    ),
                 }
             }
         })

@@ -9,7 +9,7 @@ use sshd_config::Keyword;
 
 use super::view::{Sshd, Unread, options};
 use crate::finding::Severity;
-use crate::judgement::{Fault, Judged, Subject, Verdict};
+use crate::judgement::{Fault, Judged, NotKnown, Subject, Verdict};
 
 /// A place where connections to sshd are taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,28 +49,35 @@ pub fn listens(facts: &Facts) -> Vec<SocketAddr> {
 }
 
 /// The same, with what decides.
-pub(crate) fn listening(facts: &Facts, sshd: &Result<Sshd, Unread>) -> Result<Vec<Listen>, Fault> {
+pub(crate) fn listening(facts: &Facts, sshd: &Result<Sshd, Unread>) -> Result<Vec<Listen>, NotKnown> {
     let sockets = socket_units(facts)?;
     if !sockets.is_empty() {
         return Ok(sockets.into_iter().flat_map(of_unit).collect());
     }
-    let sshd = sshd.as_ref().map_err(Fault::from)?;
+    let sshd = sshd.as_ref().map_err(NotKnown::from)?;
     Ok(of_configuration(facts, sshd))
 }
 
 /// The socket units in whose hands the ports are.
-fn socket_units(facts: &Facts) -> Result<Vec<&Unit>, Fault> {
+fn socket_units(facts: &Facts) -> Result<Vec<&Unit>, NotKnown> {
     let units = match &facts.ssh.units {
         Fact::Known(units) => units,
         Fact::Unknown(reason) => {
-            return Err(Fault::unknown("whether a socket unit listens for sshd is not known", reason.clone()));
+            return Err(NotKnown::new(
+                "whether a socket unit listens for sshd is not known",
+                reason.clone(),
+            ));
         }
     };
     let in_force = |unit: &&Unit| match facts.source {
         Source::Live => unit.active == "active",
         Source::Image => unit.enabled == "enabled",
     };
-    Ok(units.iter().filter(|unit| unit.name.ends_with(".socket") && unit.loaded).filter(in_force).collect())
+    Ok(units
+        .iter()
+        .filter(|unit| unit.name.ends_with(".socket") && unit.loaded)
+        .filter(in_force)
+        .collect())
 }
 
 fn of_unit(unit: &Unit) -> impl Iterator<Item = Listen> {
@@ -78,10 +85,18 @@ fn of_unit(unit: &Unit) -> impl Iterator<Item = Listen> {
         let text = text.split_whitespace().next()?;
         let socket = match text.parse::<SocketAddr>() {
             Ok(socket) => socket,
-            Err(_) => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), text.trim_start_matches("*:").parse().ok()?),
+            Err(_) => SocketAddr::new(
+                Ipv6Addr::UNSPECIFIED.into(),
+                text.trim_start_matches("*:").parse().ok()?,
+            ),
         };
         let dual = socket.is_ipv6() && socket.ip().is_unspecified();
-        Some(Listen { address: socket.ip(), port: socket.port(), dual, decided_by: unit.name.clone() })
+        Some(Listen {
+            address: socket.ip(),
+            port: socket.port(),
+            dual,
+            decided_by: unit.name.clone(),
+        })
     })
 }
 
@@ -89,16 +104,30 @@ fn of_configuration(facts: &Facts, sshd: &Sshd) -> Vec<Listen> {
     let ports = ports_of_command_line(facts);
     let start = sshd.at_start();
     let mut listens = Vec::new();
-    let values = start.inner().known(Keyword::ListenAddress).map(sshd_config::Setting::values).unwrap_or_default();
+    let values = start
+        .inner()
+        .known(Keyword::ListenAddress)
+        .map(sshd_config::Setting::values)
+        .unwrap_or_default();
     for value in values {
-        let Some(socket) = value.text.split(' ').next().and_then(|text| text.parse::<SocketAddr>().ok()) else {
+        let Some(socket) = value
+            .text
+            .split(' ')
+            .next()
+            .and_then(|text| text.parse::<SocketAddr>().ok())
+        else {
             continue;
         };
         let decided_by = match &value.origin {
             Some(origin) => origin.to_string(),
             None => format!("the default of {}", sshd.configuration.defaults().release()),
         };
-        let at = |port, decided_by| Listen { address: socket.ip(), port, dual: false, decided_by };
+        let at = |port, decided_by| Listen {
+            address: socket.ip(),
+            port,
+            dual: false,
+            decided_by,
+        };
         match &ports {
             Some((ports, place)) => listens.extend(ports.iter().map(|port| at(*port, place.clone()))),
             None => listens.push(at(socket.port(), decided_by)),
@@ -112,7 +141,11 @@ fn of_configuration(facts: &Facts, sshd: &Sshd) -> Vec<Listen> {
 /// `-p` on the command line replaces every `Port` of the files (sshd(8)).
 fn ports_of_command_line(facts: &Facts) -> Option<(Vec<u16>, String)> {
     let server = facts.ssh.servers.known()?.first()?;
-    let words: Vec<&str> = server.argv.iter().flat_map(|word| word.split_whitespace()).collect();
+    let words: Vec<&str> = server
+        .argv
+        .iter()
+        .flat_map(|word| word.split_whitespace())
+        .collect();
     let mut ports = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let port = match word.strip_prefix("-p") {
@@ -125,7 +158,7 @@ fn ports_of_command_line(facts: &Facts) -> Option<(Vec<u16>, String)> {
 }
 
 /// The socket unit and sshd's own configuration name the same ports, the running server listens there, and there is
-/// one port unless the policy names the others. Source: systemd.socket(5), sshd_config(5) `Port`.
+/// one port unless the policy names the others. Source: systemd.socket(5), `sshd_config(5)` `Port`.
 pub(crate) fn sh31_ports(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     let mut faults = Vec::new();
@@ -135,10 +168,18 @@ pub(crate) fn sh31_ports(subject: &Subject<'_>) -> Judged {
         let ports = ports(&of_unit(unit).collect::<Vec<_>>());
         if ports != configured {
             faults.push(
-                Fault::new(format!("{} listens on {}, while sshd_config says {}", unit.name, shown(&ports), shown(&configured)))
-                    .decided_by(unit.name.clone())
-                    .decided_by_all(sshd.at_start().place(Keyword::ListenAddress))
-                    .ask(format!("make them the same: systemctl edit {} (ListenStream=), or Port in sshd_config", unit.name)),
+                Fault::new(format!(
+                    "{} listens on {}, while sshd_config says {}",
+                    unit.name,
+                    shown(&ports),
+                    shown(&configured)
+                ))
+                .decided_by(unit.name.clone())
+                .decided_by_all(sshd.at_start().place(Keyword::ListenAddress))
+                .ask(format!(
+                    "make them the same: systemctl edit {} (ListenStream=), or Port in sshd_config",
+                    unit.name
+                )),
             );
         }
     }
@@ -152,25 +193,40 @@ pub(crate) fn sh31_ports(subject: &Subject<'_>) -> Judged {
 
 fn running_elsewhere(subject: &Subject<'_>, configured: &[u16]) -> Option<Fault> {
     let servers = subject.facts.ssh.servers.known()?;
-    let mut running: Vec<u16> = servers.iter().flat_map(|server| &server.listens).map(SocketAddr::port).collect();
+    let mut running: Vec<u16> = servers
+        .iter()
+        .flat_map(|server| &server.listens)
+        .map(SocketAddr::port)
+        .collect();
     running.sort_unstable();
     running.dedup();
     (!running.is_empty() && running != configured).then(|| {
-        Fault::new(format!("sshd listens on {}, and will on {} once it starts anew", shown(&running), shown(configured)))
-            .severity(Severity::High)
-            .decided_by_all(servers.iter().map(|server| format!("process {}", server.pid)))
-            .ask("set Port to where it should listen, or restart it")
+        Fault::new(format!(
+            "sshd listens on {}, and will on {} once it starts anew",
+            shown(&running),
+            shown(configured)
+        ))
+        .severity(Severity::High)
+        .decided_by_all(servers.iter().map(|server| format!("process {}", server.pid)))
+        .ask("set Port to where it should listen, or restart it")
     })
 }
 
 /// Every port is a door of its own, and scanners, firewalls and people know of one.
 fn several(subject: &Subject<'_>, listening: &[Listen]) -> Option<Fault> {
     let named = |port: u16| {
-        subject.policy.firewall.allow.iter().flat_map(|allow| &allow.port).any(|spec| {
-            spec.transport == Transport::Tcp && (spec.first..=spec.last).contains(&port)
-        })
+        subject
+            .policy
+            .firewall
+            .allow
+            .iter()
+            .flat_map(|allow| &allow.port)
+            .any(|spec| spec.transport == Transport::Tcp && (spec.first..=spec.last).contains(&port))
     };
-    let unnamed: Vec<u16> = ports(listening).into_iter().filter(|port| !named(*port)).collect();
+    let unnamed: Vec<u16> = ports(listening)
+        .into_iter()
+        .filter(|port| !named(*port))
+        .collect();
     if unnamed.len() < 2 {
         return None;
     }
@@ -179,16 +235,23 @@ fn several(subject: &Subject<'_>, listening: &[Listen]) -> Option<Fault> {
     places.dedup();
     let second = unnamed.last().copied().unwrap_or_default();
     Some(
-        Fault::new(format!("sshd takes connections on several ports: {}", shown(&unnamed)))
-            .severity(Severity::Medium)
-            .decided_by_all(places)
-            .ask(format!("take out the Port lines that are not needed, or name them in the policy: port = \"tcp/{second}\"")),
+        Fault::new(format!(
+            "sshd takes connections on several ports: {}",
+            shown(&unnamed)
+        ))
+        .severity(Severity::Medium)
+        .decided_by_all(places)
+        .ask(format!(
+            "take out the Port lines that are not needed, or name them in the policy: port = \"tcp/{second}\""
+        )),
     )
 }
 
 fn unresolved_options(subject: &Subject<'_>) -> Option<Fault> {
     let servers = subject.facts.ssh.servers.known()?;
-    let server = servers.iter().find(|server| options(&server.argv).iter().any(|option| is_about_ports(option)))?;
+    let server = servers
+        .iter()
+        .find(|server| options(&server.argv).iter().any(|option| is_about_ports(option)))?;
     Some(
         Fault::new("sshd's command line decides where it listens, whatever its files say")
             .severity(Severity::Low)
@@ -198,7 +261,11 @@ fn unresolved_options(subject: &Subject<'_>) -> Option<Fault> {
 }
 
 fn is_about_ports(option: &str) -> bool {
-    let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
+    let name = option
+        .split(['=', ' '])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     matches!(name.as_str(), "port" | "listenaddress" | "addressfamily")
 }
 

@@ -10,17 +10,20 @@ use crate::judgement::{Fault, Judged, Subject, Verdict};
 use crate::way_in::{Condition, Holds, Requirement};
 
 /// Keys are taken, and `AuthenticationMethods` can be satisfied by one: in general, and for each administrator.
-/// Source: sshd_config(5) `PubkeyAuthentication`, `AuthenticationMethods`.
+/// Source: `sshd_config(5)` `PubkeyAuthentication`, `AuthenticationMethods`.
 pub(crate) fn sh5_public_key(subject: &Subject<'_>) -> Judged {
     let mut faults = faults(subject, "SH5")?;
     if faults.is_empty() {
-        faults.extend(of_admins(subject, &[Requirement::PublicKeyLogin, Requirement::Methods]));
+        faults.extend(of_admins(
+            subject,
+            &[Requirement::PublicKeyLogin, Requirement::Methods],
+        ));
     }
     Ok(faults.into())
 }
 
 /// The lists let every administrator in; where the policy lets only administrators in, they let in nobody else.
-/// Source: sshd_config(5) `AllowUsers`, `AllowGroups`, `DenyUsers`, `DenyGroups`.
+/// Source: `sshd_config(5)` `AllowUsers`, `AllowGroups`, `DenyUsers`, `DenyGroups`.
 pub(crate) fn sh10_allow_lists(subject: &Subject<'_>) -> Judged {
     subject.sshd()?;
     let mut faults = of_admins(subject, &[Requirement::AllowLists]);
@@ -35,7 +38,10 @@ pub(crate) fn sh10_allow_lists(subject: &Subject<'_>) -> Judged {
 fn of_admins(subject: &Subject<'_>, names: &[Requirement]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (_, conditions) in subject.ways_in() {
-        for condition in conditions.iter().filter(|condition| names.contains(&condition.name)) {
+        for condition in conditions
+            .iter()
+            .filter(|condition| names.contains(&condition.name))
+        {
             faults.extend(fault(condition));
         }
     }
@@ -60,42 +66,68 @@ pub(crate) fn fault(condition: &Condition) -> Option<Fault> {
 fn strangers(subject: &Subject<'_>) -> Result<Option<Fault>, Verdict> {
     let sshd = subject.sshd()?;
     let open = strangers_of(sshd, subject);
-    let Some((what, places)) = open else { return Ok(None) };
+    let Some((what, places)) = open else {
+        return Ok(None);
+    };
     let fault = Fault::new(what).severity(Severity::Medium).decided_by_all(places);
-    let is_mended = subject.applied().is_some_and(|sshd| strangers_of(sshd, subject).is_none());
+    let is_mended = subject
+        .applied()
+        .is_some_and(|sshd| strangers_of(sshd, subject).is_none());
     Ok(Some(match is_mended {
         true => fault.apply(),
-        false => fault.ask("take the others out of AllowUsers, or let the policy allow any account that has a key"),
+        false => {
+            fault.ask("take the others out of AllowUsers, or let the policy allow any account that has a key")
+        }
     }))
 }
 
 fn strangers_of(sshd: &super::Sshd, subject: &Subject<'_>) -> Option<(String, Vec<String>)> {
     let keywords = [Keyword::AllowUsers, Keyword::AllowGroups];
     let is_admin = |user: &str| subject.admins().iter().any(|admin| admin == user);
-    for possibility in sshd.configuration.for_some_connection_of(&keywords, &Constraint::any()) {
-        let [users, groups] = possibility.settings.as_slice() else { continue };
+    for possibility in sshd
+        .configuration
+        .for_some_connection_of(&keywords, &Constraint::any())
+    {
+        let [users, groups] = possibility.settings.as_slice() else {
+            continue;
+        };
         let name = |pattern: &str| pattern.split('@').next().unwrap_or(pattern).to_owned();
         let users_listed: Vec<String> = users.texts().filter(|text| !text.is_empty()).map(name).collect();
         let groups_listed: Vec<&str> = groups.texts().filter(|text| !text.is_empty()).collect();
         let stranger = users_listed.iter().find(|user| !is_admin(user));
         if let (false, Some(stranger)) = (users_listed.is_empty(), stranger) {
             let places = super::rules::places(sshd, users);
-            return Some((format!("AllowUsers lets {stranger} in, who is no administrator"), places));
+            return Some((
+                format!("AllowUsers lets {stranger} in, who is no administrator"),
+                places,
+            ));
         }
         if users_listed.is_empty() && (groups_listed.is_empty() || !only_admins_in(subject, &groups_listed)) {
             let places = super::rules::places(sshd, if groups_listed.is_empty() { users } else { groups });
-            return Some(("accounts that are no administrators may log in".to_owned(), places));
+            return Some((
+                "accounts that are no administrators may log in".to_owned(),
+                places,
+            ));
         }
     }
     None
 }
 
 fn only_admins_in(subject: &Subject<'_>, patterns: &[&str]) -> bool {
-    let (Fact::Known(users), Fact::Known(_)) = (&subject.facts.accounts.users, &subject.facts.accounts.groups) else {
+    let (Fact::Known(users), Fact::Known(_)) =
+        (&subject.facts.accounts.users, &subject.facts.accounts.groups)
+    else {
         return false;
     };
-    users.iter().filter(|user| !subject.admins().contains(&user.name)).all(|user| {
-        let groups = crate::people::groups_of(subject.facts, user).unwrap_or_default();
-        !groups.iter().any(|group| patterns.iter().any(|pattern| super::pattern_matches(group, pattern)))
-    })
+    users
+        .iter()
+        .filter(|user| !subject.admins().contains(&user.name))
+        .all(|user| {
+            let groups = crate::people::groups_of(subject.facts, user).unwrap_or_default();
+            !groups.iter().any(|group| {
+                patterns
+                    .iter()
+                    .any(|pattern| super::pattern_matches(group, pattern))
+            })
+        })
 }

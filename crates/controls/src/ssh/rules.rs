@@ -58,12 +58,16 @@ impl Values<'_> {
     }
 
     fn passwords(&self) -> bool {
-        self.is(Keyword::PasswordAuthentication, "yes") || self.is(Keyword::KbdInteractiveAuthentication, "yes")
+        self.is(Keyword::PasswordAuthentication, "yes")
+            || self.is(Keyword::KbdInteractiveAuthentication, "yes")
     }
 
     /// Every list of `AuthenticationMethods` asks for a key.
     fn always_a_key(&self) -> bool {
-        let at = self.keywords.iter().position(|known| *known == Keyword::AuthenticationMethods);
+        let at = self
+            .keywords
+            .iter()
+            .position(|known| *known == Keyword::AuthenticationMethods);
         let lists = at.map(|at| &self.settings[at]);
         lists.is_some_and(|lists| {
             let mut texts = lists.texts().filter(|text| !text.is_empty()).peekable();
@@ -73,7 +77,11 @@ impl Values<'_> {
 
     /// A key satisfies one list of `AuthenticationMethods`, alone or with what else is on.
     fn a_key_suffices(&self) -> bool {
-        let Some(at) = self.keywords.iter().position(|known| *known == Keyword::AuthenticationMethods) else {
+        let Some(at) = self
+            .keywords
+            .iter()
+            .position(|known| *known == Keyword::AuthenticationMethods)
+        else {
             return true;
         };
         let on = |method: &str| match method.split(':').next().unwrap_or(method) {
@@ -82,8 +90,13 @@ impl Values<'_> {
             "keyboard-interactive" => self.is(Keyword::KbdInteractiveAuthentication, "yes"),
             _ => false,
         };
-        let asks_for_a_key = |list: &str| list.split(',').any(|method| method == "publickey" || method == "any");
-        self.settings[at].texts().any(|list| asks_for_a_key(list) && list.split(',').all(on))
+        let asks_for_a_key = |list: &str| {
+            list.split(',')
+                .any(|method| method == "publickey" || method == "any")
+        };
+        self.settings[at]
+            .texts()
+            .any(|list| asks_for_a_key(list) && list.split(',').all(on))
     }
 
     /// `DisableForwarding` shuts TCP and Unix sockets; X11 and the agent only from OpenSSH 10.0 (CVE-2025-32728).
@@ -112,7 +125,10 @@ pub(crate) static RULES: &[Rule] = &[
             _ if policy.ssh.root_login => None,
             "yes" if values.passwords() => Some((Severity::Critical, "root may log in by password")),
             "yes" | "prohibit-password" => Some((Severity::Medium, "root may log in by key")),
-            _ => Some((Severity::Medium, "root may log in by keys that have a forced command")),
+            _ => Some((
+                Severity::Medium,
+                "root may log in by keys that have a forced command",
+            )),
         },
     },
     Rule {
@@ -128,14 +144,20 @@ pub(crate) static RULES: &[Rule] = &[
     },
     Rule {
         control: "SH3",
-        keywords: &[Keyword::KbdInteractiveAuthentication, Keyword::AuthenticationMethods],
+        keywords: &[
+            Keyword::KbdInteractiveAuthentication,
+            Keyword::AuthenticationMethods,
+        ],
         closed: "no",
         core: true,
         of_root: false,
         judge: |values, policy| {
-            let open = values.is_not(Keyword::KbdInteractiveAuthentication, "no") && !policy.ssh.password_login;
-            (open && !values.always_a_key())
-                .then_some((Severity::Critical, "passwords are asked for by keyboard-interactive"))
+            let open =
+                values.is_not(Keyword::KbdInteractiveAuthentication, "no") && !policy.ssh.password_login;
+            (open && !values.always_a_key()).then_some((
+                Severity::Critical,
+                "passwords are asked for by keyboard-interactive",
+            ))
         },
     },
     Rule {
@@ -150,7 +172,11 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PermitEmptyPasswords, "no");
-            let severity = if values.passwords() { Severity::Critical } else { Severity::Medium };
+            let severity = if values.passwords() {
+                Severity::Critical
+            } else {
+                Severity::Medium
+            };
             open.then_some((severity, "accounts without a password may log in"))
         },
     },
@@ -177,7 +203,10 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = !values.a_key_suffices();
-            open.then_some((Severity::Critical, "AuthenticationMethods cannot be satisfied by a key"))
+            open.then_some((
+                Severity::Critical,
+                "AuthenticationMethods cannot be satisfied by a key",
+            ))
         },
     },
     Rule {
@@ -210,7 +239,10 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::StrictModes, "yes");
-            open.then_some((Severity::High, "keys count although others can write the file they are in"))
+            open.then_some((
+                Severity::High,
+                "keys count although others can write the file they are in",
+            ))
         },
     },
     Rule {
@@ -221,7 +253,10 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PermitUserEnvironment, "no");
-            open.then_some((Severity::Medium, "users set the environment of their own login, LD_PRELOAD too"))
+            open.then_some((
+                Severity::Medium,
+                "users set the environment of their own login, LD_PRELOAD too",
+            ))
         },
     },
     Rule {
@@ -254,7 +289,10 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::GatewayPorts, "no") && !values.forwarding_is_disabled(ALWAYS);
-            open.then_some((Severity::Medium, "ports that clients forward to themselves are open to the network"))
+            open.then_some((
+                Severity::Medium,
+                "ports that clients forward to themselves are open to the network",
+            ))
         },
     },
     Rule {
@@ -264,7 +302,8 @@ pub(crate) static RULES: &[Rule] = &[
         core: false,
         of_root: false,
         judge: |values, policy| {
-            let open = values.is_not(Keyword::AllowTcpForwarding, "no") && !values.forwarding_is_disabled(ALWAYS);
+            let open =
+                values.is_not(Keyword::AllowTcpForwarding, "no") && !values.forwarding_is_disabled(ALWAYS);
             (open && !policy.ssh.tcp_forwarding).then_some((Severity::Medium, "TCP ports are forwarded"))
         },
     },
@@ -275,8 +314,8 @@ pub(crate) static RULES: &[Rule] = &[
         core: false,
         of_root: false,
         judge: |values, policy| {
-            let open =
-                values.is_not(Keyword::AllowStreamLocalForwarding, "no") && !values.forwarding_is_disabled(ALWAYS);
+            let open = values.is_not(Keyword::AllowStreamLocalForwarding, "no")
+                && !values.forwarding_is_disabled(ALWAYS);
             (open && !policy.ssh.tcp_forwarding).then_some((Severity::Medium, "Unix sockets are forwarded"))
         },
     },
@@ -287,7 +326,8 @@ pub(crate) static RULES: &[Rule] = &[
         core: false,
         of_root: false,
         judge: |values, policy| {
-            let open = values.is_not(Keyword::AllowAgentForwarding, "no") && !values.forwarding_is_disabled(WHOLE);
+            let open =
+                values.is_not(Keyword::AllowAgentForwarding, "no") && !values.forwarding_is_disabled(WHOLE);
             (open && !policy.ssh.agent_forwarding).then_some((Severity::Medium, "the agent is forwarded"))
         },
     },
@@ -299,7 +339,9 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| match values.text(Keyword::LogLevel) {
             "INFO" | "VERBOSE" | "" => None,
-            level if level.starts_with("DEBUG") => Some((Severity::Medium, "the log tells what users type and do")),
+            level if level.starts_with("DEBUG") => {
+                Some((Severity::Medium, "the log tells what users type and do"))
+            }
             _ => Some((Severity::Medium, "logins and failures are not logged")),
         },
     },
@@ -311,7 +353,10 @@ pub(crate) static RULES: &[Rule] = &[
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::UsePam, "yes");
-            open.then_some((Severity::Medium, "account expiry, limits and session modules of PAM do not count"))
+            open.then_some((
+                Severity::Medium,
+                "account expiry, limits and session modules of PAM do not count",
+            ))
         },
     },
 ];
@@ -328,7 +373,12 @@ pub(crate) struct Opening {
 }
 
 /// Every way in which a rule's door is open for some connection, and whether it is anywhere left open on purpose.
-pub(crate) fn openings(sshd: &Sshd, policy: &Policy, root_groups: Option<&[String]>, rule: &Rule) -> Vec<Opening> {
+pub(crate) fn openings(
+    sshd: &Sshd,
+    policy: &Policy,
+    root_groups: Option<&[String]>,
+    rule: &Rule,
+) -> Vec<Opening> {
     let mut found: Vec<Opening> = Vec::new();
     for (settings, open) in judged(sshd, policy, root_groups, rule) {
         let Some((severity, what)) = open else { continue };
@@ -340,7 +390,10 @@ pub(crate) fn openings(sshd: &Sshd, policy: &Policy, root_groups: Option<&[Strin
             places: places(sshd, &settings[0]),
         };
         // The same line may be bad for two reasons, by what it meets elsewhere: the worse one counts.
-        match found.iter_mut().find(|known| known.places == opening.places && known.value == opening.value) {
+        match found
+            .iter_mut()
+            .find(|known| known.places == opening.places && known.value == opening.value)
+        {
             Some(known) if known.severity < opening.severity => *known = opening,
             Some(_) => {}
             None => found.push(opening),
@@ -352,15 +405,25 @@ pub(crate) fn openings(sshd: &Sshd, policy: &Policy, root_groups: Option<&[Strin
 /// Whether a rule's door is open before any `Match` block is asked.
 pub(crate) fn is_open_at_start(sshd: &Sshd, policy: &Policy, rule: &Rule) -> bool {
     let start = sshd.at_start();
-    let settings: Vec<Setting> = rule.keywords.iter().map(|keyword| start.inner().get(*keyword)).collect();
-    let values = Values { keywords: rule.keywords, settings: &settings, version: sshd.version() };
+    let settings: Vec<Setting> = rule
+        .keywords
+        .iter()
+        .map(|keyword| start.inner().get(*keyword))
+        .collect();
+    let values = Values {
+        keywords: rule.keywords,
+        settings: &settings,
+        version: sshd.version(),
+    };
     (rule.judge)(&values, policy).is_some()
 }
 
 /// Whether the rule's setting has a value for some connection that does not close the door and yet is right.
 pub(crate) fn is_exempt(sshd: &Sshd, policy: &Policy, rule: &Rule) -> bool {
     let judged = judged(sshd, policy, None, rule);
-    judged.iter().any(|(settings, open)| open.is_none() && !settings[0].text().eq_ignore_ascii_case(rule.closed))
+    judged
+        .iter()
+        .any(|(settings, open)| open.is_none() && !settings[0].text().eq_ignore_ascii_case(rule.closed))
 }
 
 fn judged(
@@ -375,19 +438,32 @@ fn judged(
         (true, Some(groups)) => Constraint::user_in("root", groups.iter().cloned()),
     };
     let version = sshd.version();
-    let possible = sshd.configuration.for_some_connection_of(rule.keywords, &constraint);
+    let possible = sshd
+        .configuration
+        .for_some_connection_of(rule.keywords, &constraint);
     let judge = |settings: Vec<Setting>| {
-        let values = Values { keywords: rule.keywords, settings: &settings, version };
+        let values = Values {
+            keywords: rule.keywords,
+            settings: &settings,
+            version,
+        };
         let open = (rule.judge)(&values, policy);
         (settings, open)
     };
-    possible.into_iter().map(|possibility| judge(possibility.settings)).collect()
+    possible
+        .into_iter()
+        .map(|possibility| judge(possibility.settings))
+        .collect()
 }
 
 /// The text of the `Match` line that a setting stands under.
 fn match_line(sshd: &Sshd, setting: &Setting) -> Option<String> {
     let origin = setting.origin()?;
-    let directive = sshd.configuration.directives().iter().find(|directive| &directive.origin == origin)?;
+    let directive = sshd
+        .configuration
+        .directives()
+        .iter()
+        .find(|directive| &directive.origin == origin)?;
     if directive.scope == ScopeId::MAIN {
         return None;
     }
@@ -401,7 +477,10 @@ fn match_line(sshd: &Sshd, setting: &Setting) -> Option<String> {
 pub(crate) fn places(sshd: &Sshd, setting: &Setting) -> Vec<String> {
     match setting.origin() {
         Some(origin) => vec![origin.to_string()],
-        None => vec![format!("the default of {}", sshd.configuration.defaults().release())],
+        None => vec![format!(
+            "the default of {}",
+            sshd.configuration.defaults().release()
+        )],
     }
 }
 
@@ -422,7 +501,9 @@ pub(crate) fn faults(subject: &Subject<'_>, control: &str) -> Result<Vec<Fault>,
         if found.is_empty() {
             continue;
         }
-        let left = subject.applied().map(|sshd| openings(sshd, subject.policy, groups, rule));
+        let left = subject
+            .applied()
+            .map(|sshd| openings(sshd, subject.policy, groups, rule));
         for opening in found {
             let is_mended = left.as_ref().is_some_and(Vec::is_empty);
             faults.push(fault(rule, &opening, is_mended));
@@ -433,7 +514,11 @@ pub(crate) fn faults(subject: &Subject<'_>, control: &str) -> Result<Vec<Fault>,
 
 fn fault(rule: &Rule, opening: &Opening, is_mended: bool) -> Fault {
     let (name, value) = (rule.keyword().name(), &opening.value);
-    let under = opening.under.as_ref().map(|line| format!(", under `{line}`")).unwrap_or_default();
+    let under = opening
+        .under
+        .as_ref()
+        .map(|line| format!(", under `{line}`"))
+        .unwrap_or_default();
     let fault = Fault::new(format!("{}: {name} is {value}{under}", opening.what))
         .severity(opening.severity)
         .decided_by_all(opening.places.iter().cloned());
@@ -447,50 +532,66 @@ fn judge(subject: &Subject<'_>, control: &str) -> Judged {
     Ok(faults(subject, control)?.into())
 }
 
-/// Root does not log in over SSH, by any means, from anywhere. Source: sshd_config(5) `PermitRootLogin`.
+/// Root does not log in over SSH, by any means, from anywhere. Source: `sshd_config(5)` `PermitRootLogin`.
 pub(crate) fn sh1_root_login(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH1")
 }
 
-/// Nobody logs in by password, from anywhere. Source: sshd_config(5) `PasswordAuthentication`.
+/// Nobody logs in by password, from anywhere. Source: `sshd_config(5)` `PasswordAuthentication`.
 pub(crate) fn sh2_passwords(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH2")
 }
 
 /// No password is asked for by keyboard-interactive, unless a key is asked for before it.
-/// Source: sshd_config(5) `KbdInteractiveAuthentication`, `AuthenticationMethods`.
+/// Source: `sshd_config(5)` `KbdInteractiveAuthentication`, `AuthenticationMethods`.
 pub(crate) fn sh3_keyboard_interactive(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH3")
 }
 
-/// An empty password lets nobody in. Source: sshd_config(5) `PermitEmptyPasswords`.
+/// An empty password lets nobody in. Source: `sshd_config(5)` `PermitEmptyPasswords`.
 pub(crate) fn sh4_empty_passwords(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH4")
 }
 
-/// No other host vouches for its users. Source: sshd_config(5) `HostbasedAuthentication`, `IgnoreRhosts`.
+/// No other host vouches for its users. Source: `sshd_config(5)` `HostbasedAuthentication`, `IgnoreRhosts`.
 pub(crate) fn sh6_hosts(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH6")
 }
 
-/// sshd looks at owners and modes before it takes a key. Source: sshd_config(5) `StrictModes`.
+/// sshd looks at owners and modes before it takes a key. Source: `sshd_config(5)` `StrictModes`.
 pub(crate) fn sh7_strict_modes(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH7")
 }
 
 /// Neither the user's files nor the client set variables that change how programs are loaded.
-/// Source: sshd_config(5) `PermitUserEnvironment`, `AcceptEnv`.
+/// Source: `sshd_config(5)` `PermitUserEnvironment`, `AcceptEnv`.
 pub(crate) fn sh8_environment(subject: &Subject<'_>) -> Judged {
     let mut faults = faults(subject, "SH8")?;
     let sshd = subject.sshd()?;
-    let possible = sshd.configuration.for_some_connection(Keyword::AcceptEnv, &Constraint::any());
-    for value in possible.iter().flat_map(|possibility| possibility.setting().values()) {
+    let possible = sshd
+        .configuration
+        .for_some_connection(Keyword::AcceptEnv, &Constraint::any());
+    for value in possible
+        .iter()
+        .flat_map(|possibility| possibility.setting().values())
+    {
         let dangerous = ["LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"];
-        let Some(name) = dangerous.iter().find(|name| super::pattern_matches(name, &value.text)) else { continue };
-        let place = value.origin.as_ref().map_or_else(|| "the default".to_owned(), ToString::to_string);
-        let fault = Fault::new(format!("clients set any variable they like, {name} too: AcceptEnv is {}", value.text))
-            .decided_by(place)
-            .ask("name the variables instead, such as LANG LC_*: a drop-in can only add to AcceptEnv");
+        let Some(name) = dangerous
+            .iter()
+            .find(|name| super::pattern_matches(name, &value.text))
+        else {
+            continue;
+        };
+        let place = value
+            .origin
+            .as_ref()
+            .map_or_else(|| "the default".to_owned(), ToString::to_string);
+        let fault = Fault::new(format!(
+            "clients set any variable they like, {name} too: AcceptEnv is {}",
+            value.text
+        ))
+        .decided_by(place)
+        .ask("name the variables instead, such as LANG LC_*: a drop-in can only add to AcceptEnv");
         if !faults.contains(&fault) {
             faults.push(fault);
         }
@@ -499,18 +600,18 @@ pub(crate) fn sh8_environment(subject: &Subject<'_>) -> Judged {
 }
 
 /// Nothing is forwarded but what the policy wants: X11, tunnels and ports open to the network never; TCP ports and
-/// the agent as it says. Source: sshd_config(5) `X11Forwarding`, `PermitTunnel`, `GatewayPorts`, `AllowTcpForwarding`,
+/// the agent as it says. Source: `sshd_config(5)` `X11Forwarding`, `PermitTunnel`, `GatewayPorts`, `AllowTcpForwarding`,
 /// `AllowAgentForwarding`.
 pub(crate) fn sh9_forwarding(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH9")
 }
 
-/// Logins and failures are logged. Source: sshd_config(5) `LogLevel`.
+/// Logins and failures are logged. Source: `sshd_config(5)` `LogLevel`.
 pub(crate) fn sh14_log_level(subject: &Subject<'_>) -> Judged {
     judge(subject, "SH14")
 }
 
-/// PAM has its say, where sshd was built with it. Source: sshd_config(5) `UsePAM`.
+/// PAM has its say, where sshd was built with it. Source: `sshd_config(5)` `UsePAM`.
 pub(crate) fn sh15_pam(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     if sshd.at_start().text(Keyword::UsePam).is_none_or(str::is_empty) {

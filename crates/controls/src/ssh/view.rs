@@ -11,7 +11,7 @@ use sshd_config::address::AddressList;
 use sshd_config::pattern::{self, PatternList};
 use sshd_config::{Configuration, Defaults, Error, Files, Keyword, ValueType, Version};
 
-use crate::judgement::{Fault, Verdict};
+use crate::judgement::{NotKnown, Verdict};
 use crate::people::groups_of;
 use crate::permissions::resolve;
 use crate::way_in::Connection;
@@ -36,16 +36,16 @@ impl From<&Unread> for Verdict {
     fn from(unread: &Unread) -> Self {
         match unread {
             Unread::NotInstalled => Self::silent("no SSH server is installed"),
-            Unread::Unknown(_) => Fault::from(unread).into(),
+            Unread::Unknown(_) => NotKnown::from(unread).into(),
         }
     }
 }
 
-impl From<&Unread> for Fault {
+impl From<&Unread> for NotKnown {
     fn from(unread: &Unread) -> Self {
         match unread {
-            Unread::NotInstalled => Self::unknown("there is no SSH server", "no SSH server is installed"),
-            Unread::Unknown(reason) => Self::unknown("sshd's configuration is not known", reason.clone()),
+            Unread::NotInstalled => Self::new("there is no SSH server", "no SSH server is installed"),
+            Unread::Unknown(reason) => Self::new("sshd's configuration is not known", reason.clone()),
         }
     }
 }
@@ -78,9 +78,16 @@ impl Sshd {
         };
         let files = HostFiles::new(facts, overlay);
         let configuration = Configuration::load_with(&files, files.main(), defaults);
-        match configuration.problems().iter().find_map(|problem| files.hidden(&problem.error)) {
+        match configuration
+            .problems()
+            .iter()
+            .find_map(|problem| files.hidden(&problem.error))
+        {
             Some(reason) => Err(Unread::Unknown(reason)),
-            None => Ok(Self { configuration, release }),
+            None => Ok(Self {
+                configuration,
+                release,
+            }),
         }
     }
 
@@ -91,12 +98,18 @@ impl Sshd {
 
     /// What applies before there is a connection.
     pub(crate) fn at_start(&self) -> Effective {
-        Effective { inner: self.configuration.at_start(), release: self.release.clone() }
+        Effective {
+            inner: self.configuration.at_start(),
+            release: self.release.clone(),
+        }
     }
 
     /// What applies to a connection as sshd sees it.
     pub(crate) fn effective(&self, connection: &sshd_config::Connection) -> Effective {
-        Effective { inner: self.configuration.effective(connection), release: self.release.clone() }
+        Effective {
+            inner: self.configuration.effective(connection),
+            release: self.release.clone(),
+        }
     }
 
     /// What applies to an account that comes in by a connection.
@@ -105,7 +118,7 @@ impl Sshd {
         facts: &Facts,
         account: &Account,
         connection: &Connection,
-    ) -> Result<Effective, Fault> {
+    ) -> Result<Effective, NotKnown> {
         let seen = sshd_config::Connection {
             groups: groups_of(facts, account)?,
             local_address: Some(connection.local),
@@ -131,15 +144,22 @@ impl Effective {
 
     /// Whether the value is that one.
     pub(crate) fn is(&self, keyword: Keyword, value: &str) -> bool {
-        self.text(keyword).is_some_and(|text| text.eq_ignore_ascii_case(value))
+        self.text(keyword)
+            .is_some_and(|text| text.eq_ignore_ascii_case(value))
     }
 
     /// Every value of a list; the names of a list of algorithms.
     pub(crate) fn list(&self, keyword: Keyword) -> Vec<String> {
-        let Some(setting) = self.inner.known(keyword) else { return Vec::new() };
+        let Some(setting) = self.inner.known(keyword) else {
+            return Vec::new();
+        };
         match keyword.value_type() {
             ValueType::Algorithms(_) => setting.names().map(str::to_owned).collect(),
-            _ => setting.texts().filter(|text| !text.is_empty()).map(str::to_owned).collect(),
+            _ => setting
+                .texts()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+                .collect(),
         }
     }
 
@@ -150,9 +170,16 @@ impl Effective {
 
     /// The lines that decide, as `file:line`; the default where none does.
     pub(crate) fn place(&self, keyword: Keyword) -> Vec<String> {
-        let origins = self.inner.known(keyword).map(sshd_config::Setting::values).unwrap_or_default();
-        let mut places: Vec<String> =
-            origins.iter().filter_map(|value| value.origin.as_ref()).map(ToString::to_string).collect();
+        let origins = self
+            .inner
+            .known(keyword)
+            .map(sshd_config::Setting::values)
+            .unwrap_or_default();
+        let mut places: Vec<String> = origins
+            .iter()
+            .filter_map(|value| value.origin.as_ref())
+            .map(ToString::to_string)
+            .collect();
         places.dedup();
         if places.is_empty() {
             places.push(format!("the default of {}", self.release));
@@ -190,7 +217,12 @@ impl<'a> HostFiles<'a> {
                 None => present.remove(path),
             };
         }
-        Self { facts, overlay, present, command_line: command_line(facts) }
+        Self {
+            facts,
+            overlay,
+            present,
+            command_line: command_line(facts),
+        }
     }
 
     fn main(&self) -> &Path {
@@ -202,7 +234,9 @@ impl<'a> HostFiles<'a> {
 
     /// Why a file that is there was not read by us, though sshd as root reads it.
     fn hidden(&self, error: &Error) -> Option<String> {
-        let Error::Unreadable { path, .. } = error else { return None };
+        let Error::Unreadable { path, .. } = error else {
+            return None;
+        };
         match self.facts.file(resolve(self.facts, path)) {
             FileFact::Present(entry) => Some(match &entry.content_unknown {
                 Some(reason) => format!("{}: {reason}", path.display()),
@@ -227,7 +261,9 @@ impl Files for HostFiles<'_> {
         }
         match self.facts.file(resolve(self.facts, path)) {
             FileFact::Absent | FileFact::NotLookedAt => Err(io::ErrorKind::NotFound.into()),
-            FileFact::Unreadable(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason.clone())),
+            FileFact::Unreadable(reason) => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, reason.clone()))
+            }
             FileFact::Present(entry) => match &entry.content {
                 Some(content) => Ok(content.0.clone()),
                 None => Err(io::ErrorKind::PermissionDenied.into()),
@@ -249,7 +285,10 @@ fn command_line(facts: &Facts) -> Option<(PathBuf, Vec<u8>)> {
     }
     let mut text = options.join("\n");
     text.push_str(&format!("\nInclude {}\n", facts.ssh.main_file.display()));
-    Some((PathBuf::from(format!("/proc/{}/cmdline", server.pid)), text.into_bytes()))
+    Some((
+        PathBuf::from(format!("/proc/{}/cmdline", server.pid)),
+        text.into_bytes(),
+    ))
 }
 
 /// The values of `-o` in an argument list; a server that shows its state in place of its arguments has them in one
@@ -287,10 +326,14 @@ pub(crate) fn name_in(list: &[String], name: &str) -> bool {
 }
 
 /// The files in which sshd looks for an account's keys, from the values of `AuthorizedKeysFile`: `%h`, `%u`, `%U` and
-/// `%%` expanded, relative paths taken from the home directory (sshd_config(5)).
+/// `%%` expanded, relative paths taken from the home directory (`sshd_config(5)`).
 pub(crate) fn keys_files(patterns: &[String], account: &Account) -> Vec<PathBuf> {
-    let meant = patterns.iter().filter(|pattern| !pattern.eq_ignore_ascii_case("none"));
-    meant.map(|pattern| account.home.join(expand(pattern, account))).collect()
+    let meant = patterns
+        .iter()
+        .filter(|pattern| !pattern.eq_ignore_ascii_case("none"));
+    meant
+        .map(|pattern| account.home.join(expand(pattern, account)))
+        .collect()
 }
 
 fn expand(pattern: &str, account: &Account) -> String {

@@ -7,7 +7,7 @@ use sshd_config::Keyword;
 
 use super::{Attempt, Condition, Judged, Requirement};
 use crate::authorized_keys::{self, AuthorizedKey, expiry_day};
-use crate::judgement::Fault;
+use crate::judgement::NotKnown;
 use crate::people::group_ids_of;
 use crate::permissions::{Loose, describe, is_absent, look, loose_paths, may_read, resolve};
 use crate::ssh::{Effective, addresses_match, keys_files};
@@ -36,7 +36,10 @@ pub(super) fn key_file(attempt: &Attempt<'_>) -> Judged {
     let user = &attempt.account.name;
     let effective = attempt.effective()?;
     let files = key_files(attempt, &effective)?;
-    if let Some(file) = files.iter().find(|file| matches!(file.state, FileState::Readable)) {
+    if let Some(file) = files
+        .iter()
+        .find(|file| matches!(file.state, FileState::Readable))
+    {
         let shown = file.path.display().to_string();
         return Ok(Condition::yes(name, format!("the keys of {user} are in {shown}")).at(shown));
     }
@@ -45,18 +48,26 @@ pub(super) fn key_file(attempt: &Attempt<'_>) -> Judged {
         match &file.state {
             FileState::Closed(path) => {
                 let what = format!("sshd cannot read {shown} as {user}");
-                let place = look(attempt.facts, path).map_or_else(|_| path.display().to_string(), |e| describe(path, e));
+                let place = look(attempt.facts, path)
+                    .map_or_else(|_| path.display().to_string(), |e| describe(path, e));
                 return Ok(Condition::no(name, what).at(place));
             }
             FileState::Unknown(reason) => {
-                return Ok(Condition::unknown(name, format!("the keys of {user} are not known"), reason.clone()));
+                return Ok(Condition::unknown(
+                    name,
+                    format!("the keys of {user} are not known"),
+                    reason.clone(),
+                ));
             }
             FileState::Absent | FileState::Readable => {}
         }
     }
     if let Some(source) = other_source(&effective) {
         let reason = format!("{source} may give keys that are in no file");
-        return Ok(Condition::unknown(name, format!("{user} has no file of keys"), reason).at_all(effective.place(source)));
+        return Ok(
+            Condition::unknown(name, format!("{user} has no file of keys"), reason)
+                .at_all(effective.place(source)),
+        );
     }
     let places: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let what = match places.is_empty() {
@@ -78,9 +89,18 @@ pub(super) fn key_file_modes(attempt: &Attempt<'_>) -> Judged {
     let files = readable(attempt, &effective)?;
     let mut judged = files.iter().map(|file| modes_of(attempt, file));
     let Some(first) = judged.next() else {
-        return Ok(Condition::yes(name, format!("there is no file of keys of {user} whose modes could matter")));
+        return Ok(Condition::yes(
+            name,
+            format!("there is no file of keys of {user} whose modes could matter"),
+        ));
     };
-    let best = judged.fold(first, |best, next| if best.holds == super::Holds::Yes { best } else { next });
+    let best = judged.fold(first, |best, next| {
+        if best.holds == super::Holds::Yes {
+            best
+        } else {
+            next
+        }
+    });
     Ok(best)
 }
 
@@ -90,14 +110,22 @@ fn modes_of(attempt: &Attempt<'_>, file: &Path) -> Condition {
     for loose in loose_paths(attempt.facts, file, attempt.account) {
         match loose {
             Loose::Unsafe { path, entry } => {
-                let what = format!("sshd ignores {} for the owner or mode of {}", file.display(), path.display());
+                let what = format!(
+                    "sshd ignores {} for the owner or mode of {}",
+                    file.display(),
+                    path.display()
+                );
                 return Condition::no(name, what).at(describe(&path, &entry));
             }
             Loose::Unknown(reason) => unknown = Some(reason),
         }
     }
     match unknown {
-        Some(reason) => Condition::unknown(name, format!("the modes above {} are not known", file.display()), reason),
+        Some(reason) => Condition::unknown(
+            name,
+            format!("the modes above {} are not known", file.display()),
+            reason,
+        ),
         None => Condition::yes(name, format!("{} and what is above it are safe", file.display())),
     }
 }
@@ -118,14 +146,20 @@ pub(super) fn key(attempt: &Attempt<'_>) -> Judged {
         };
         let Some(bytes) = bytes else {
             let reason = format!("{} was not read", file.display());
-            return Ok(Condition::unknown(name, format!("the keys of {user} are not known"), reason));
+            return Ok(Condition::unknown(
+                name,
+                format!("the keys of {user} are not known"),
+                reason,
+            ));
         };
         for key in authorized_keys::read(bytes) {
             let place = format!("{}:{}", file.display(), key.line);
             match objection(attempt, &effective, &key) {
                 None => {
                     let kind = key.kind.unwrap_or_default();
-                    return Ok(Condition::yes(name, format!("sshd takes a key of {user} ({kind})")).at(place));
+                    return Ok(
+                        Condition::yes(name, format!("sshd takes a key of {user} ({kind})")).at(place),
+                    );
                 }
                 Some(objection) => {
                     refused.push(objection);
@@ -138,7 +172,10 @@ pub(super) fn key(attempt: &Attempt<'_>) -> Judged {
         [] if files.is_empty() => format!("{user} has no key that could be judged"),
         [] => format!("the files of keys of {user} hold no key"),
         [one] => format!("the only key of {user} {one}"),
-        [first, ..] => format!("sshd takes none of the {} keys of {user}: the first {first}", refused.len()),
+        [first, ..] => format!(
+            "sshd takes none of the {} keys of {user}: the first {first}",
+            refused.len()
+        ),
     };
     if places.is_empty() {
         places = files.iter().map(|file| file.display().to_string()).collect();
@@ -168,7 +205,10 @@ fn objection(attempt: &Attempt<'_>, effective: &Effective, key: &AuthorizedKey) 
     if let Some(from) = key.option("from")
         && !addresses_match(from, attempt.connection.peer)
     {
-        return Some(format!("is taken from {from} alone, which {} is not in", attempt.connection.peer));
+        return Some(format!(
+            "is taken from {from} alone, which {} is not in",
+            attempt.connection.peer
+        ));
     }
     if let Some(expiry) = key.option("expiry-time")
         && expiry_day(expiry).is_none_or(|day| day <= attempt.facts.today)
@@ -176,12 +216,20 @@ fn objection(attempt: &Attempt<'_>, effective: &Effective, key: &AuthorizedKey) 
         return Some(format!("expired ({expiry})"));
     }
     let accepted = effective.list(Keyword::PubkeyAcceptedAlgorithms);
-    if !signatures(kind).iter().any(|name| crate::ssh::name_in(&accepted, name)) {
+    if !signatures(kind)
+        .iter()
+        .any(|name| crate::ssh::name_in(&accepted, name))
+    {
         return Some(format!("is {kind}, which PubkeyAcceptedAlgorithms leaves out"));
     }
     let least = effective.number(Keyword::RequiredRsaSize).unwrap_or(1024);
-    if key.rsa_bits.is_some_and(|bits| u64::try_from(bits).is_ok_and(|bits| bits < least)) {
-        return Some(format!("is RSA of fewer than {least} bits, which RequiredRSASize refuses"));
+    if key
+        .rsa_bits
+        .is_some_and(|bits| u64::try_from(bits).is_ok_and(|bits| bits < least))
+    {
+        return Some(format!(
+            "is RSA of fewer than {least} bits, which RequiredRSASize refuses"
+        ));
     }
     None
 }
@@ -198,22 +246,40 @@ fn signatures(kind: &str) -> Vec<&str> {
 fn other_source(effective: &Effective) -> Option<Keyword> {
     [Keyword::AuthorizedKeysCommand, Keyword::TrustedUserCaKeys]
         .into_iter()
-        .find(|keyword| effective.text(*keyword).is_some_and(|value| !value.eq_ignore_ascii_case("none")))
+        .find(|keyword| {
+            effective
+                .text(*keyword)
+                .is_some_and(|value| !value.eq_ignore_ascii_case("none"))
+        })
 }
 
-fn readable(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<PathBuf>, Fault> {
+fn readable(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<PathBuf>, NotKnown> {
     let files = key_files(attempt, effective)?.into_iter();
-    Ok(files.filter(|file| matches!(file.state, FileState::Readable)).map(|file| file.path).collect())
+    Ok(files
+        .filter(|file| matches!(file.state, FileState::Readable))
+        .map(|file| file.path)
+        .collect())
 }
 
-fn key_files(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<KeyFile>, Fault> {
+fn key_files(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<KeyFile>, NotKnown> {
     let groups = group_ids_of(attempt.facts, attempt.account)?;
     let paths = keys_files(&effective.list(Keyword::AuthorizedKeysFile), attempt.account);
-    Ok(paths.into_iter().map(|path| KeyFile { state: state_of(attempt, &path, attempt.account, &groups), path }).collect())
+    Ok(paths
+        .into_iter()
+        .map(|path| KeyFile {
+            state: state_of(attempt, &path, attempt.account, &groups),
+            path,
+        })
+        .collect())
 }
 
 fn state_of(attempt: &Attempt<'_>, path: &Path, account: &Account, groups: &[u32]) -> FileState {
-    if is_absent(attempt.facts, path) || path.ancestors().skip(1).any(|parent| is_absent(attempt.facts, parent)) {
+    if is_absent(attempt.facts, path)
+        || path
+            .ancestors()
+            .skip(1)
+            .any(|parent| is_absent(attempt.facts, parent))
+    {
         return FileState::Absent;
     }
     match look(attempt.facts, path) {

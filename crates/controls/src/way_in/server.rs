@@ -12,7 +12,10 @@ pub(super) fn public_key_login(attempt: &Attempt<'_>) -> Judged {
     let effective = attempt.effective()?;
     let condition = match effective.is(Keyword::PubkeyAuthentication, "yes") {
         true => Condition::yes(name, "PubkeyAuthentication is yes"),
-        false => Condition::no(name, format!("PubkeyAuthentication is no for {}", attempt.account.name)),
+        false => Condition::no(
+            name,
+            format!("PubkeyAuthentication is no for {}", attempt.account.name),
+        ),
     };
     Ok(condition.at_all(effective.place(Keyword::PubkeyAuthentication)))
 }
@@ -32,11 +35,16 @@ pub(super) fn methods(attempt: &Attempt<'_>) -> Judged {
         Satisfied::Yes => Condition::yes(name, format!("a key satisfies AuthenticationMethods ({shown})")),
         Satisfied::Perhaps => {
             let reason = "what PAM asks behind keyboard-interactive is not known".to_owned();
-            Condition::unknown(name, format!("AuthenticationMethods asks {user} for more than a key ({shown})"), reason)
+            Condition::unknown(
+                name,
+                format!("AuthenticationMethods asks {user} for more than a key ({shown})"),
+                reason,
+            )
         }
-        Satisfied::No => {
-            Condition::no(name, format!("{user} cannot satisfy AuthenticationMethods by a key ({shown})"))
-        }
+        Satisfied::No => Condition::no(
+            name,
+            format!("{user} cannot satisfy AuthenticationMethods by a key ({shown})"),
+        ),
     };
     Ok(condition.at_all(effective.place(Keyword::AuthenticationMethods)))
 }
@@ -48,7 +56,11 @@ enum Satisfied {
     Yes,
 }
 
-fn satisfied(attempt: &Attempt<'_>, effective: &Effective, list: &str) -> Result<Satisfied, crate::judgement::Fault> {
+fn satisfied(
+    attempt: &Attempt<'_>,
+    effective: &Effective,
+    list: &str,
+) -> Result<Satisfied, crate::judgement::NotKnown> {
     if list == "any" {
         return Ok(Satisfied::Yes);
     }
@@ -60,13 +72,23 @@ fn satisfied(attempt: &Attempt<'_>, effective: &Effective, list: &str) -> Result
         let one = match method {
             "publickey" => {
                 keys += 1;
-                if keys == 1 { Satisfied::Yes } else { Satisfied::Perhaps }
+                if keys == 1 {
+                    Satisfied::Yes
+                } else {
+                    Satisfied::Perhaps
+                }
             }
             "password" => {
                 let on = effective.is(Keyword::PasswordAuthentication, "yes");
-                if on && has_usable_password(attempt.facts, &attempt.account.name)? { Satisfied::Yes } else { Satisfied::No }
+                if on && has_usable_password(attempt.facts, &attempt.account.name)? {
+                    Satisfied::Yes
+                } else {
+                    Satisfied::No
+                }
             }
-            "keyboard-interactive" if effective.is(Keyword::KbdInteractiveAuthentication, "yes") => Satisfied::Perhaps,
+            "keyboard-interactive" if effective.is(Keyword::KbdInteractiveAuthentication, "yes") => {
+                Satisfied::Perhaps
+            }
             _ => Satisfied::No,
         };
         worst = worst.min(one);
@@ -80,29 +102,52 @@ pub(super) fn allow_lists(attempt: &Attempt<'_>) -> Judged {
     let name = Requirement::AllowLists;
     let effective = attempt.effective()?;
     let user = &attempt.account.name;
-    let refused = |keyword: Keyword, what: String| Ok(Condition::no(name, what).at_all(effective.place(keyword)));
+    let refused =
+        |keyword: Keyword, what: String| Ok(Condition::no(name, what).at_all(effective.place(keyword)));
     let user_in = |list: &[String]| list.iter().any(|pattern| user_matches(attempt, pattern));
 
     let denied = effective.list(Keyword::DenyUsers);
     if user_in(&denied) {
-        return refused(Keyword::DenyUsers, format!("DenyUsers keeps {user} out ({})", denied.join(" ")));
+        return refused(
+            Keyword::DenyUsers,
+            format!("DenyUsers keeps {user} out ({})", denied.join(" ")),
+        );
     }
     let allowed = effective.list(Keyword::AllowUsers);
     if !allowed.is_empty() && !user_in(&allowed) {
-        return refused(Keyword::AllowUsers, format!("AllowUsers leaves {user} out ({})", allowed.join(" ")));
+        return refused(
+            Keyword::AllowUsers,
+            format!("AllowUsers leaves {user} out ({})", allowed.join(" ")),
+        );
     }
-    let (denied, allowed) = (effective.list(Keyword::DenyGroups), effective.list(Keyword::AllowGroups));
+    let (denied, allowed) = (
+        effective.list(Keyword::DenyGroups),
+        effective.list(Keyword::AllowGroups),
+    );
     if !denied.is_empty() || !allowed.is_empty() {
         let groups = groups_of(attempt.facts, attempt.account)?;
-        let any_in = |list: &[String]| groups.iter().any(|group| list.iter().any(|p| pattern_matches(group, p)));
+        let any_in = |list: &[String]| {
+            groups
+                .iter()
+                .any(|group| list.iter().any(|p| pattern_matches(group, p)))
+        };
         if any_in(&denied) {
-            return refused(Keyword::DenyGroups, format!("DenyGroups keeps {user} out ({})", denied.join(" ")));
+            return refused(
+                Keyword::DenyGroups,
+                format!("DenyGroups keeps {user} out ({})", denied.join(" ")),
+            );
         }
         if !allowed.is_empty() && !any_in(&allowed) {
-            return refused(Keyword::AllowGroups, format!("AllowGroups leaves {user} out ({})", allowed.join(" ")));
+            return refused(
+                Keyword::AllowGroups,
+                format!("AllowGroups leaves {user} out ({})", allowed.join(" ")),
+            );
         }
     }
-    Ok(Condition::yes(name, format!("the Allow and Deny lists let {user} in")))
+    Ok(Condition::yes(
+        name,
+        format!("the Allow and Deny lists let {user} in"),
+    ))
 }
 
 /// `USER` or `USER@HOST`, both patterns, the host a network too (`match_user` in match.c).
@@ -126,7 +171,11 @@ pub(super) fn root_login(attempt: &Attempt<'_>) -> Judged {
     let value = effective.text(Keyword::PermitRootLogin).unwrap_or("no");
     let takes_keys = matches!(value, "yes" | "prohibit-password" | "without-password");
     let what = format!("PermitRootLogin is {value}");
-    let condition = if takes_keys { Condition::yes(name, what) } else { Condition::no(name, what) };
+    let condition = if takes_keys {
+        Condition::yes(name, what)
+    } else {
+        Condition::no(name, what)
+    };
     Ok(condition.at_all(effective.place(Keyword::PermitRootLogin)))
 }
 
@@ -136,7 +185,10 @@ pub(super) fn tries(attempt: &Attempt<'_>) -> Judged {
     let effective = attempt.effective()?;
     let condition = match effective.number(Keyword::MaxAuthTries) {
         Some(tries) if tries >= 1 => Condition::yes(name, format!("MaxAuthTries is {tries}")),
-        Some(tries) => Condition::no(name, format!("MaxAuthTries is {tries}: sshd refuses before the first key")),
+        Some(tries) => Condition::no(
+            name,
+            format!("MaxAuthTries is {tries}: sshd refuses before the first key"),
+        ),
         None => Condition::unknown(name, "MaxAuthTries is not known", "it has no number"),
     };
     Ok(condition.at_all(effective.place(Keyword::MaxAuthTries)))
