@@ -5,12 +5,12 @@
     reason = "a test: it has the program built that it runs"
 )]
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Once;
 
-use host::facts::{Init, PackageManager, PasswordState, Started, Via};
+use host::facts::{FileFact, Init, PackageManager, PasswordState, Started, Via};
 use host::{Facts, Recorded};
 use lab::{Auth, HOST_V4, HOST_V6, Host, Key, Lab, Tree, User};
 
@@ -124,7 +124,7 @@ fn a_booted_debian_is_known_in_all_its_parts() {
         let servers = facts.ssh.servers.known().unwrap();
         assert_eq!(servers.len(), 1, "{servers:?}");
         assert_eq!(servers[0].argv[0], "/usr/sbin/sshd");
-        let ports: Vec<u16> = servers[0].listens.iter().map(|address| address.port()).collect();
+        let ports: Vec<u16> = servers[0].listens.iter().map(SocketAddr::port).collect();
         assert_eq!(ports, [22, 22], "IPv4 and IPv6");
         let unit = facts
             .ssh
@@ -278,4 +278,48 @@ fn the_evaluator_says_of_sudoers_what_sudo_says() {
         );
         assert_eq!(both.problems, [], "{text}");
     }
+}
+
+#[test]
+fn without_privileges_what_is_closed_is_unknown_and_the_rest_is_known() {
+    if !ready() {
+        return;
+    }
+    let key = Key::named("host-facts").unwrap();
+    let host = boot(&Tree::bookworm().unwrap(), &key);
+    let login = host.ssh("guest", Auth::Key(key.path()));
+    let facts = facts(&login.run(PROGRAM).unwrap().unwrap().stdout);
+    for (what, unknown) in [
+        ("shadow", facts.accounts.shadow.unknown()),
+        ("sudoers", facts.sudoers.files.unknown()),
+        ("visudo", facts.sudoers.check.unknown()),
+        ("what sudo grants", facts.sudo["deploy"].unknown()),
+        ("sshd -T", facts.ssh.dump.unknown()),
+        ("servers", facts.ssh.servers.unknown()),
+        ("the ruleset", facts.firewall.ruleset.unknown()),
+        ("the group of administrators", facts.system.admin_group.unknown()),
+    ] {
+        assert!(unknown.is_some(), "{what}");
+    }
+    assert!(matches!(
+        facts.file("/home/deploy/.ssh/authorized_keys"),
+        FileFact::Unreadable(_)
+    ));
+    assert!(facts.file("/home/guest/.ssh/authorized_keys").bytes().is_some());
+    assert!(facts.accounts.users.known().is_some());
+    assert!(
+        facts
+            .network
+            .listeners
+            .known()
+            .unwrap()
+            .iter()
+            .any(|listener| listener.port == 22)
+    );
+    let way = facts.way_in.known().unwrap();
+    assert!(matches!(way.via, Via::Ssh { .. }));
+    assert_eq!(
+        way.started_ticks, None,
+        "what the environment says is no proof of a new login"
+    );
 }

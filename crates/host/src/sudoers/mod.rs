@@ -3,6 +3,7 @@
 //! What is not understood is an error of its line, and then nothing is said of anybody: a rule that was not
 //! understood could be the one that decides.
 
+mod cursor;
 mod evaluate;
 mod lines;
 mod listing;
