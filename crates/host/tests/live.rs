@@ -163,7 +163,7 @@ fn an_empty_namespace_shows_its_loopback_and_nothing_of_the_machine() {
 
 #[test]
 fn links_addresses_listeners_and_rules_of_a_namespace_are_read() {
-    let script = "ip link set lo up; ip link add d0 type dummy; ip address add 192.0.2.7/24 dev d0; ip link set d0 up; \
+    let script = "ip link set lo up; ip link add d0 type veth peer d1; ip link set d1 up; ip address add 192.0.2.7/24 dev d0; ip link set d0 up; \
                   ip route add 198.51.100.0/24 via 192.0.2.1; nft add table inet example";
     let Some(facts) = facts_in_a_namespace(script) else {
         return;
