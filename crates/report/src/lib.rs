@@ -18,8 +18,11 @@
 
 pub mod audit;
 pub mod grade;
+pub mod lockout;
 mod page;
+pub mod plan;
 pub mod safe;
+mod touched;
 pub mod transaction;
 pub mod verification;
 

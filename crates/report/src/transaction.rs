@@ -22,7 +22,7 @@ pub struct Transaction {
     pub by: Option<String>,
     /// How many steps its plan has.
     pub steps: usize,
-    /// How many of them are done and not undone.
+    /// How many of them were done, though they may be undone since.
     pub done: usize,
     /// What failed; null where nothing did.
     pub error: Option<String>,
@@ -112,11 +112,7 @@ fn write_transaction(page: &mut Page, transaction: &Transaction) {
     if let Standing::Undoing { because } | Standing::RolledBack { because } = standing {
         page.entry(2, 7, "because", Tone::Quiet, because);
     }
-    let done = format!(
-        "{} of {} in place",
-        transaction.done,
-        counted(transaction.steps, "step")
-    );
+    let done = format!("{} of {}", transaction.done, counted(transaction.steps, "step"));
     page.entry(2, 7, "done", Tone::Quiet, &done);
     if let Some(error) = &transaction.error {
         page.entry(2, 7, "failed", Tone::Bad, error);
