@@ -43,3 +43,11 @@ pub(crate) fn restore(table: &TableId, kept: Option<&TableDump>) -> Result<()> {
         .map(drop)
         .map_err(failed)
 }
+
+/// Loads the ruleset that a transaction saved, at boot: whatever the kernel holds of ours is replaced in one batch.
+///
+/// # Errors
+/// [`Error::Firewall`] with what the kernel says.
+pub fn load_saved(ruleset: &Compiled) -> Result<()> {
+    load(ruleset, None)
+}

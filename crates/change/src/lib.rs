@@ -46,12 +46,14 @@ pub mod lockout;
 mod originals;
 mod perform;
 pub mod plan;
+pub mod policy_file;
 mod program;
 mod recover;
 mod root;
 mod signals;
 #[cfg(test)]
 mod tests;
+mod this_program;
 mod timer;
 mod undo;
 
@@ -59,9 +61,11 @@ pub use clock::Moment;
 pub use confirm::{Confirmation, Refusal, confirm, pending};
 pub use engine::{About, Confirm, Outcome, Progress, Transaction, needs_confirmation};
 pub use error::{Error, Result};
+pub use firewall::load_saved as load_saved_firewall;
 pub use history::{Past, history, plan_of};
 pub use journal::{Because, NotATransactionId, State, TRANSACTIONS, TransactionId};
 pub use recover::{Recovered, Recovery, recover};
 pub use root::Root;
+pub use this_program::this_program;
 pub use timer::{UNDO_TIMER, run_undo_timer};
 pub use undo::{UndoFailure, UndoReport, rollback};

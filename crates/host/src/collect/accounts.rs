@@ -17,6 +17,7 @@ pub(super) fn collect(notes: &mut Notes<'_>) -> Accounts {
         "/etc/shadow-",
         "/etc/group-",
         "/etc/nologin",
+        "/run/nologin",
     ] {
         notes.look_with_parents(Path::new(path));
     }

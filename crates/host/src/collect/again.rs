@@ -7,8 +7,9 @@ use crate::facts::{Fact, Facts, WayIn};
 use crate::process::Proc;
 use crate::{Host, Recorded};
 
-/// Evaluates anew what sudo grants, from the files and accounts that stand in the facts: for facts that were changed to what they
-/// will be. Nothing is asked of the machine, and sudo's own answers, which were about the old files, are left out.
+/// Evaluates anew what sudo grants, from the files and accounts that stand in the facts: for facts that were
+/// changed to what they will be. Nothing is asked of the machine, and sudo's own answers, which were about the old
+/// files, are left out.
 pub fn judge_sudo_again(facts: &mut Facts) {
     let names = facts
         .accounts

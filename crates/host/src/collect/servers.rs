@@ -41,8 +41,8 @@ pub(super) fn masters(proc: &Proc, sockets: &Sockets) -> Fact<Vec<Master>> {
 }
 
 fn master(proc: &Proc, sockets: &Sockets, pid: u32) -> Option<Master> {
-    let listens = sockets.listens(pid);
     let program = proc.program(pid).filter(|path| is_sshd(path))?;
+    let listens = sockets.listens(pid);
     let stat = proc.stat(pid)?;
     let child_of_sshd = proc.program(stat.parent).is_some_and(|path| is_sshd(&path));
     if listens.is_empty() || child_of_sshd {

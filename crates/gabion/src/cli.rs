@@ -1,0 +1,221 @@
+//! What the user may type. Arguments only: nothing here reads the machine or decides anything.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Secure a Linux server: see what is wrong, rehearse the change, apply it so that it undoes itself unless confirmed, prove it.
+#[derive(Debug, Parser)]
+#[command(name = "gabion", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The policy file
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/gabion/policy.toml")]
+    pub(crate) policy: PathBuf,
+    /// Print JSON on standard output; nothing is ever asked
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: When,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    Always,
+    Never,
+}
+
+/// The verbs, in the order in which one uses them.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write a commented policy that fits this host
+    Init(Init),
+    /// Find what is wrong on this host, or in a tree of files
+    Audit(Audit),
+    /// Show the exact change that `apply` would make
+    Plan,
+    /// Apply to a throwaway copy of this machine and attack it, before and after
+    Rehearse(Rehearse),
+    /// Make the change; over SSH it undoes itself unless confirmed from a new login
+    Apply(Apply),
+    /// Keep what was applied; from a login newer than the apply
+    Confirm(Confirm),
+    /// Undo a transaction
+    Rollback(Rollback),
+    /// List the transactions of this host
+    History,
+    /// Send real packets to this host and compare what happens with the policy
+    Verify(Verify),
+    /// Finish or undo what a crash or a reboot left open; run at boot
+    Recover(Recover),
+    /// The policy file itself
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// The packet filter
+    #[command(subcommand)]
+    Firewall(FirewallVerb),
+    /// Keys for logging in
+    #[command(subcommand)]
+    Ssh(SshVerb),
+    /// Print what is known of this host, as JSON that `audit --facts` reads
+    Facts(FactsOf),
+    /// Print generated reference pages
+    #[command(name = "__reference", hide = true)]
+    Reference { page: String },
+    /// Wait for a deadline and roll back; started by `apply` where there is no systemd
+    #[command(name = "__undo-timer", hide = true)]
+    UndoTimer { transaction: String },
+    /// A stage of `rehearse`
+    #[command(name = "__rehearsal", hide = true)]
+    Rehearsal { stage: String },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// An administrator to be: the account's name; made by `apply` where it is missing
+    #[arg(long, value_name = "NAME")]
+    pub(crate) admin: Vec<String>,
+    /// A public key for the administrator: the line itself, or a file that holds it
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Vec<String>,
+    /// Write over a policy that is there (the old one is kept beside it)
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print it instead of writing it
+    #[arg(long)]
+    pub(crate) print: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// Judge the tree of files at DIR instead of this machine
+    #[arg(long, value_name = "DIR", conflicts_with = "facts")]
+    pub(crate) root: Option<PathBuf>,
+    /// Judge facts saved by `gabion facts`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) facts: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// Also scan every TCP port of both families (default: those that matter and a sample)
+    #[arg(long)]
+    pub(crate) all_ports: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Undo unless confirmed within this many seconds; by default 120 over SSH, and no confirmation on a console
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(10..=86_400))]
+    pub(crate) confirm_within: Option<u32>,
+    /// Do not ask before starting (there is nothing to ask where standard input is no terminal)
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Return once it is applied instead of waiting for the confirmation
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Confirm {
+    /// The transaction; by default the one that waits
+    pub(crate) transaction: Option<String>,
+    /// Confirm from the console of the machine, without a new login
+    #[arg(long)]
+    pub(crate) from_console: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The transaction; by default the newest that is in force
+    pub(crate) transaction: Option<String>,
+    /// Why, for the history
+    #[arg(long, value_name = "REASON", hide = true)]
+    pub(crate) because: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Only TCP ports up to this one
+    #[arg(long, value_name = "PORT", default_value_t = 65_535)]
+    pub(crate) up_to: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// Started by the boot: what was waiting for a confirmation is undone
+    #[arg(long)]
+    pub(crate) boot: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Read the policy and say what is wrong with it
+    Check,
+    /// Print its JSON schema
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FirewallVerb {
+    /// Load the saved ruleset; run at boot before the network is up
+    Load,
+    /// Print this host's own table as it is in the kernel
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SshVerb {
+    /// Make a key pair: Ed25519, or RSA where asked
+    Keygen(Keygen),
+    /// Put your public key on a host, as ssh-copy-id does; safe to repeat
+    InstallKey(InstallKey),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// Where to write the private key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// RSA with this many bits instead of Ed25519
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u16).range(3072..=16_384))]
+    pub(crate) rsa: Option<u16>,
+    /// Comment of the key
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// No passphrase (there is none either where there is no terminal to ask on)
+    #[arg(long)]
+    pub(crate) no_passphrase: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallKey {
+    /// Where to
+    #[arg(value_name = "USER@HOST")]
+    pub(crate) destination: String,
+    /// The public key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Port of the server
+    #[arg(long, short)]
+    pub(crate) port: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FactsOf {
+    /// Read the tree of files at DIR instead of this machine
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}

@@ -1,0 +1,101 @@
+//! What every verb starts from: the policy, the facts, and where output goes.
+
+use std::path::{Path, PathBuf};
+
+use host::Facts;
+use policy::Policy;
+
+use crate::cli::Global;
+use crate::error::{Failure, usage};
+use crate::output::Output;
+use crate::suggest::{Asked, Suggestion, suggest};
+
+/// What every verb starts from.
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) policy_file: PathBuf,
+    policy_was_named: bool,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    File(PathBuf),
+    /// There is no file: it is the one that `init` would write.
+    Suggested,
+}
+
+/// A host seen through its policy.
+pub(crate) struct Subject {
+    pub(crate) facts: Facts,
+    pub(crate) policy: Policy,
+    pub(crate) origin: Origin,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global, output: Output) -> Self {
+        let policy_was_named = global.policy != Path::new("/etc/gabion/policy.toml");
+        Self { output, policy_file: global.policy.clone(), policy_was_named }
+    }
+
+    /// The policy file's policy, or `None` where there is no file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no policy; a file that was named on the command line must be there.
+    pub(crate) fn policy(&self) -> Result<Option<Policy>, Failure> {
+        let text = match std::fs::read_to_string(&self.policy_file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.policy_was_named => return Ok(None),
+            Err(source) => return Err(Failure::Read { path: self.policy_file.clone(), source }),
+        };
+        Ok(Some(policy::parse(&text, &self.policy_file)?))
+    }
+
+    /// Reads a host and its policy.
+    ///
+    /// # Errors
+    /// The policy is wrong.
+    pub(crate) fn subject(&self, host: &dyn host::Host) -> Result<Subject, Failure> {
+        let written = self.policy()?;
+        let facts = collect(host, written.as_ref());
+        self.with_facts(facts, written)
+    }
+
+    /// Puts facts and policy together, suggesting a policy where there is none.
+    ///
+    /// # Errors
+    /// The policy is wrong.
+    pub(crate) fn with_facts(&self, facts: Facts, written: Option<Policy>) -> Result<Subject, Failure> {
+        if let Some(policy) = written {
+            return Ok(Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) });
+        }
+        let Suggestion { policy, notes, .. } = suggest(&facts, &Asked::default());
+        self.output.note(&format!(
+            "There is no {}: this uses the policy that `gabion init` would write.",
+            self.policy_file.display()
+        ));
+        for note in notes {
+            self.output.note(&note);
+        }
+        Ok(Subject { facts, policy, origin: Origin::Suggested })
+    }
+}
+
+/// Reads the facts that this policy asks for.
+pub(crate) fn collect(host: &dyn host::Host, policy: Option<&Policy>) -> Facts {
+    let default = Policy::default();
+    let policy = policy.unwrap_or(&default);
+    let wanted = host::Wanted {
+        extra_files: change::plan::managed_paths(policy),
+        admins: policy.admins.iter().map(|admin| admin.name.clone()).collect(),
+    };
+    host::collect(host, &wanted)
+}
+
+/// Fails where the program does not run as root, saying how.
+pub(crate) fn need_root(verb: &str) -> Result<(), Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(usage(format!("`gabion {verb}` needs root"), format!("run it as `sudo gabion {verb}`")))
+}
