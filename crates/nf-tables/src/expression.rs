@@ -307,6 +307,14 @@ fn required<T>(value: Option<T>, what: &'static str) -> Result<T, DecodeError> {
     value.ok_or(DecodeError::Missing { what })
 }
 
+/// Whether `bit` is set in `flags`; any other bit is an error.
+fn only_bit(flags: u32, bit: u32) -> Result<bool, DecodeError> {
+    if flags & !bit != 0 {
+        return Err(unknown("flags", flags));
+    }
+    Ok(flags != 0)
+}
+
 fn unknown(what: &'static str, value: impl Into<u64>) -> DecodeError {
     DecodeError::Unknown {
         what,

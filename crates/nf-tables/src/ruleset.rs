@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::expression::{Expression, Log, Objref};
+use crate::expression::{CtKey, Expression, Log, Masquerade, Nat, NatFlags, Objref, Redirect};
 use crate::object::{Chain, Element, Family, NamedObject, Rule, Set, SetFlags, Table, TableId};
+use crate::register::Register;
 
 /// All tables, as of one generation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -224,6 +225,23 @@ fn settle(expressions: &mut [Expression], ignore: Ignore, names: &Names) {
                 quota.flags = quota.flags.without(crate::QuotaFlags::DEPLETED);
             }
             Expression::Log(log) => settle_log(log),
+            Expression::Nat(nat) => settle_nat(nat),
+            Expression::Masquerade(Masquerade {
+                flags,
+                port_min,
+                port_max,
+            })
+            | Expression::Redirect(Redirect {
+                flags,
+                port_min,
+                port_max,
+            }) => {
+                settle_ports(port_max, *port_min, flags);
+            }
+            // The protocol of both directions is one; the kernel forgets which was asked for.
+            Expression::Ct(ct) if matches!(ct.key, CtKey::Protocol | CtKey::L3Protocol) => {
+                ct.direction = None;
+            }
             Expression::Limit(limit) if limit.burst == 0 && limit.kind == crate::LimitKind::Packets => {
                 limit.burst = 5;
             }
@@ -255,4 +273,20 @@ fn settle_log(log: &mut Log) {
         log.level.get_or_insert(4);
     }
     log.flags = log.flags.filter(|&flags| flags != 0);
+}
+
+/// One address is a range of one, and what is given is flagged as given.
+fn settle_nat(nat: &mut Nat) {
+    nat.address_max = nat.address_max.or(nat.address_min);
+    if nat.address_min.is_some() {
+        nat.flags |= NatFlags::MAP_IPS;
+    }
+    settle_ports(&mut nat.port_max, nat.port_min, &mut nat.flags);
+}
+
+fn settle_ports(max: &mut Option<Register>, min: Option<Register>, flags: &mut NatFlags) {
+    *max = max.or(min);
+    if min.is_some() {
+        *flags |= NatFlags::PORT_SPECIFIED;
+    }
 }

@@ -109,6 +109,10 @@ impl Codec for Bitwise {
                 .map_err(|_| DecodeError::Missing { what: "a shift" })?;
             Ok::<_, DecodeError>(u32::from_ne_bytes(bytes))
         };
+        // A mask and a shift at once would be something new.
+        if (op == 0) == data.is_some() || (op != 0 && (mask.is_some() || xor.is_some())) {
+            return Err(unknown_attribute(DATA));
+        }
         Ok(Self {
             sreg: required(sreg, "a source register")?,
             dreg: required(dreg, "a destination register")?,

@@ -3,7 +3,7 @@ use std::fmt;
 use netlink::{Attributes, DecodeError, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, required, unknown_attribute};
+use super::{Codec, only_bit, required, unknown_attribute};
 
 const COUNT: u16 = 1;
 const FLAGS: u16 = 2;
@@ -38,7 +38,7 @@ impl Codec for Connlimit {
         }
         Ok(Self {
             count: required(count, "a count")?,
-            over: flags & INVERSE != 0,
+            over: only_bit(flags, INVERSE)?,
         })
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 use netlink::{Attributes, DecodeError, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, Expression, decode_list, encode_list, register, required, unknown, unknown_attribute};
+use super::{
+    Codec, Expression, decode_list, encode_list, only_bit, register, required, unknown, unknown_attribute,
+};
 use crate::register::Register;
 
 const SET_NAME: u16 = 1;
@@ -90,7 +92,7 @@ impl Codec for Dynset {
     fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
         let (mut set, mut set_id, mut op) = (None, None, None);
         let (mut sreg_key, mut sreg_data, mut timeout) = (None, None, None);
-        let (mut flags, mut expressions) = (0, Vec::new());
+        let (mut flags, mut many, mut expressions) = (0, 0, Vec::new());
         for attribute in attributes {
             let attribute = attribute?;
             match attribute.kind {
@@ -110,7 +112,10 @@ impl Codec for Dynset {
                 EXPRESSION => expressions = vec![Expression::decode(attribute.nested())?],
                 PAD => {}
                 FLAGS => flags = attribute.u32_be()?,
-                EXPRESSIONS => expressions = decode_list(attribute.nested())?,
+                EXPRESSIONS => {
+                    expressions = decode_list(attribute.nested())?;
+                    many = MANY;
+                }
                 other => return Err(unknown_attribute(other)),
             }
         }
@@ -121,7 +126,7 @@ impl Codec for Dynset {
             sreg_key: required(sreg_key, "a key register")?,
             sreg_data,
             timeout,
-            inverse: flags & INVERSE != 0,
+            inverse: only_bit(flags & !many, INVERSE)?,
             expressions,
         })
     }

@@ -3,7 +3,7 @@ use std::fmt;
 use netlink::{Attributes, DecodeError, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, register, required, unknown, unknown_attribute};
+use super::{Codec, only_bit, register, required, unknown, unknown_attribute};
 use crate::register::Register;
 
 const DREG: u16 = 1;
@@ -125,7 +125,7 @@ impl Codec for Exthdr {
                 TYPE => kind = Some(attribute.u8()?),
                 OFFSET => exthdr.offset = attribute.u32_be()?,
                 LENGTH => exthdr.length = attribute.u32_be()?,
-                FLAGS => exthdr.present = attribute.u32_be()? & PRESENT != 0,
+                FLAGS => exthdr.present = only_bit(attribute.u32_be()?, PRESENT)?,
                 OP => exthdr.op = ExthdrOp::decode(attribute.u32_be()?)?,
                 other => return Err(unknown_attribute(other)),
             }

@@ -89,7 +89,7 @@ impl Codec for Hash {
                     length: required(length, "a length")?,
                     seed,
                 },
-                1 => HashKind::Symmetric,
+                1 if sreg.is_none() && length.is_none() && seed.is_none() => HashKind::Symmetric,
                 other => return Err(unknown("hash", other)),
             },
             modulus: required(modulus, "a modulus")?,

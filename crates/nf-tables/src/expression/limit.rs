@@ -3,7 +3,7 @@ use std::fmt;
 use netlink::{Attributes, DecodeError, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, required, unknown, unknown_attribute};
+use super::{Codec, only_bit, required, unknown, unknown_attribute};
 
 const RATE: u16 = 1;
 const UNIT: u16 = 2;
@@ -80,7 +80,7 @@ impl Codec for Limit {
             seconds: required(seconds, "a unit of time")?,
             burst,
             kind,
-            over: flags & INVERSE != 0,
+            over: only_bit(flags, INVERSE)?,
         })
     }
 }

@@ -12,6 +12,14 @@ const QTHRESHOLD: u16 = 4;
 const LEVEL: u16 = 5;
 const FLAGS: u16 = 6;
 
+const FLAG_NAMES: [(u32, &str); 5] = [
+    (1, "tcpseq"),
+    (2, "tcpopt"),
+    (4, "ipopt"),
+    (8, "uid"),
+    (32, "macdecode"),
+];
+
 /// Writes about the packet to the kernel's log, or sends it to a program (`group`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Log {
@@ -95,9 +103,12 @@ impl fmt::Display for Log {
         if let Some(level) = self.level {
             write!(f, " level {level}")?;
         }
-        match self.flags {
-            Some(flags) if flags != 0 => write!(f, " flags {flags}"),
-            _ => Ok(()),
+        let flags = self.flags.unwrap_or(0);
+        for (flag, name) in FLAG_NAMES {
+            if flags & flag != 0 {
+                write!(f, " {name}")?;
+            }
         }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@ use std::fmt;
 use netlink::{Attributes, DecodeError, Writer};
 use serde::{Deserialize, Serialize};
 
-use super::{Codec, register, required, unknown_attribute};
+use super::{Codec, only_bit, register, required, unknown_attribute};
 use crate::register::Register;
 
 const SET: u16 = 1;
@@ -87,7 +87,7 @@ impl Codec for Lookup {
             set_id,
             sreg: required(sreg, "a key register")?,
             dreg,
-            inverse: flags & INVERSE != 0,
+            inverse: only_bit(flags, INVERSE)?,
         })
     }
 }

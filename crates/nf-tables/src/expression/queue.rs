@@ -55,15 +55,19 @@ impl Codec for Queue {
             flags: QueueFlags::NONE,
             sreg: None,
         };
+        let mut fixed = false;
         for attribute in attributes {
             let attribute = attribute?;
             match attribute.kind {
-                NUMBER => queue.number = attribute.u16_be()?,
-                TOTAL => queue.total = attribute.u16_be()?,
+                NUMBER => (queue.number, fixed) = (attribute.u16_be()?, true),
+                TOTAL => (queue.total, fixed) = (attribute.u16_be()?, true),
                 FLAGS => queue.flags = QueueFlags(u32::from(attribute.u16_be()?)),
                 SREG => queue.sreg = Some(register(&attribute)?),
                 other => return Err(unknown_attribute(other)),
             }
+        }
+        if queue.sreg.is_some() && fixed {
+            return Err(unknown_attribute(NUMBER));
         }
         Ok(queue)
     }

@@ -86,7 +86,7 @@ impl Codec for Reject {
         }
         Ok(match required(kind, "the kind of a reject")? {
             0 => Self::Icmp(code),
-            1 => Self::TcpReset,
+            1 if code == 0 => Self::TcpReset,
             2 => Self::Icmpx(IcmpxCode::decode(code)?),
             other => return Err(unknown("reject", other)),
         })

@@ -87,8 +87,12 @@ impl Codec for SocketLookup {
                 other => return Err(unknown_attribute(other)),
             }
         }
+        let key = required(key, "a socket key")?;
+        if key != SocketKey::CgroupV2 && level != 0 {
+            return Err(unknown_attribute(LEVEL));
+        }
         Ok(Self {
-            key: required(key, "a socket key")?,
+            key,
             level,
             dreg: required(dreg, "a destination register")?,
         })
