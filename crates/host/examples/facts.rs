@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p host --example facts -- [--root DIR] [--admin NAME]... [--file PATH]...`
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -35,6 +36,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let begin = Instant::now();
     let facts = collect(host.as_ref(), &wanted);
     eprintln!("{} files in {:?}", facts.files.len(), begin.elapsed());
-    println!("{}", Recorded::new(facts).save()?);
+    std::io::stdout().write_all(Recorded::new(facts).save()?.as_bytes())?;
     Ok(())
 }

@@ -97,13 +97,12 @@ impl Host for Recorded {
 
     fn list(&self, path: &Path) -> Result<Vec<OsString>, Error> {
         let entry = self.entry(path)?;
-        if entry.kind != EntryKind::Directory {
-            return Err(Error::NotADirectory(path.to_owned()));
-        }
-        let names = entry
-            .names
-            .as_ref()
-            .ok_or_else(|| Error::NotRecorded(path.to_owned()))?;
+        let Some(names) = &entry.names else {
+            return Err(match entry.kind {
+                EntryKind::Directory | EntryKind::Symlink(_) => Error::NotRecorded(path.to_owned()),
+                EntryKind::File | EntryKind::Other => Error::NotADirectory(path.to_owned()),
+            });
+        };
         Ok(names.iter().map(OsString::from).collect())
     }
 

@@ -226,6 +226,10 @@ impl Tree {
                 other => return other,
             }
         }
+        self.open_by_walk(path, flags, follow)
+    }
+
+    fn open_by_walk(&self, path: &Path, flags: OFlags, follow: bool) -> Result<OwnedFd, Errno> {
         let found = self.walk(path, follow)?;
         openat(
             &found.parent,
@@ -328,4 +332,59 @@ fn target(link: &OwnedFd) -> Result<PathBuf, Errno> {
 
 fn errno_of(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn without_openat2_the_same_files_are_found_and_the_same_refused() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("a/b")).unwrap();
+        std::fs::write(root.path().join("a/b/file"), "x").unwrap();
+        for (link, target) in [
+            ("absolute", "/a/b/file"),
+            ("climbing", "../../../../a/b/file"),
+            ("a/up", ".."),
+            ("a/b/down", "../b/./file"),
+            ("escape", "/etc/hostname"),
+            ("loop", "loop"),
+            ("dangling", "nothing"),
+            ("magic", "/proc/self/root"),
+        ] {
+            symlink(target, root.path().join(link)).unwrap();
+        }
+        let tree = Tree::below(root.path()).unwrap();
+        for path in [
+            "/",
+            "/a",
+            "/a/b/file",
+            "/a/b/file/",
+            "/a/b/file/x",
+            "/absolute",
+            "/climbing",
+            "/a/up",
+            "/a/up/a/up/climbing",
+            "/a/b/down",
+            "/../../a",
+            "/a/../../a/b",
+            "/escape",
+            "/loop",
+            "/dangling",
+            "/magic",
+            "/magic/etc",
+            "/none/x",
+        ] {
+            for follow in [true, false] {
+                let path = Path::new(path);
+                let inode = |opened: Result<OwnedFd, Errno>| opened.map(|fd| fstat(fd).unwrap().st_ino);
+                let flags = OFlags::PATH | OFlags::CLOEXEC;
+                let by_kernel = inode(tree.open_confined(path, absolute(path).unwrap(), flags, follow));
+                let by_walk = inode(tree.open_by_walk(path, flags, follow));
+                assert_eq!(by_kernel, by_walk, "{} {follow}", path.display());
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use host::facts::{EntryKind, FileFact, Init, PackageManager, PasswordState};
+use host::facts::{Content, EntryKind, FileFact, Init, PackageManager, PasswordState};
 use host::{Error, Facts, Host, Image, Kind, Query, Recorded, Source, Wanted, collect};
 
 /// An image in a directory of its own.
@@ -568,4 +568,22 @@ fn systems_without_systemd_are_told_by_what_init_is() {
     let upstart = Tree::new().file("sbin/init", "").file("etc/init/ssh.conf", "");
     assert_eq!(upstart.facts().system.init.known(), Some(&Init::Upstart));
     assert_eq!(Tree::new().facts().system.init.known(), Some(&Init::None));
+}
+
+#[test]
+fn what_sudo_grants_is_judged_again_when_the_facts_are_changed() {
+    let mut facts = Tree::debian()
+        .file("etc/sudoers.d/extra", "Defaults !authenticate\n")
+        .facts();
+    assert!(facts.sudo["deploy"].known().unwrap().no_password);
+    let unchanged = facts.clone();
+    host::judge_sudo_again(&mut facts);
+    assert_eq!(facts.sudo["deploy"], unchanged.sudo["deploy"]);
+
+    let Some(FileFact::Present(entry)) = facts.files.get_mut(Path::new("/etc/sudoers.d/extra")) else {
+        panic!("it was not read");
+    };
+    entry.content = Some(Content(b"deploy ALL=(ALL) !ALL\n".to_vec()));
+    host::judge_sudo_again(&mut facts);
+    assert!(!facts.sudo["deploy"].known().unwrap().all);
 }
