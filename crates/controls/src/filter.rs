@@ -134,3 +134,107 @@ fn rate(rate: policy::LogRate) -> Option<LogRate> {
     };
     Some(LogRate { count, per })
 }
+
+#[cfg(test)]
+mod tests {
+    use host::Fact;
+    use packet_filter::{Refusal, Transport};
+    use policy::{Allow, LogRate as Rate};
+
+    use super::*;
+    use crate::fixture::{Build, debian, unit};
+
+    fn ssh_of(facts: &Facts) -> Vec<PortRange> {
+        filter_policy(&Policy::default(), facts).unwrap().allow[0]
+            .ports
+            .clone()
+    }
+
+    #[test]
+    fn ssh_means_where_sshd_listens_or_will() {
+        assert_eq!(ssh_of(&debian()), [PortRange::tcp(22)]);
+
+        let mut facts = debian();
+        facts.sshd_config("Port 2222\n");
+        // It still listens on 22 until it starts anew.
+        assert_eq!(ssh_ports(&facts), [22, 2222]);
+        facts.ssh.servers = Fact::Known(Vec::new());
+        assert_eq!(ssh_of(&facts), [PortRange::tcp(2222)]);
+
+        facts.ssh.units = Fact::Known(vec![unit(
+            "ssh.socket",
+            "active",
+            "enabled",
+            &["0.0.0.0:2022", "[::]:2022"],
+        )]);
+        assert_eq!(ssh_of(&facts), [PortRange::tcp(2022)]);
+
+        facts.ssh.units = Fact::Known(Vec::new());
+        facts.ssh.program = Fact::Known(None);
+        assert_eq!(ssh_of(&facts), [PortRange::tcp(22)]);
+    }
+
+    #[test]
+    fn ssh_is_no_guess_where_its_ports_are_not_known() {
+        let facts = Facts::default();
+        assert!(matches!(
+            filter_policy(&Policy::default(), &facts),
+            Err(Unresolved::SshPorts(_))
+        ));
+        let mut policy = Policy::default();
+        policy.firewall.allow = vec![Allow {
+            service: vec!["http".to_owned()],
+            ..Allow::default()
+        }];
+        assert!(filter_policy(&policy, &facts).is_ok());
+        policy.firewall.allow[0].service[0] = "gopher".to_owned();
+        assert!(matches!(
+            filter_policy(&policy, &facts),
+            Err(Unresolved::Service(_))
+        ));
+    }
+
+    #[test]
+    fn every_part_of_the_policy_is_carried_over() {
+        let mut policy = Policy::default();
+        policy.firewall.inbound = policy::Refusal::Drop;
+        policy.firewall.ping = false;
+        policy.firewall.ipv6 = policy::Ipv6::Reject;
+        policy.firewall.log = Rate::PerHour(3);
+        policy.firewall.allow = vec![Allow {
+            service: vec!["dns".to_owned(), "https".to_owned()],
+            port: vec!["udp/60000-61000".parse().unwrap()],
+            from: vec!["192.168.255.0/24".parse().unwrap()],
+            new_per_minute: Some(30),
+            comment: Some("load balancer".to_owned()),
+            line: 31,
+        }];
+        let filter = filter_policy(&policy, &debian()).unwrap();
+        assert_eq!((filter.inbound, filter.forward), (Refusal::Drop, Refusal::Reject));
+        assert_eq!((filter.ping, filter.ipv6), (false, packet_filter::Ipv6::Reject));
+        assert_eq!(
+            filter.log,
+            Some(LogRate {
+                count: 3,
+                per: Per::Hour
+            })
+        );
+        let allow = &filter.allow[0];
+        assert_eq!(allow.name, "dns https udp/60000-61000");
+        let range = PortRange {
+            transport: Transport::Udp,
+            first: 60000,
+            last: 61000,
+        };
+        assert_eq!(
+            allow.ports,
+            [PortRange::tcp(53), PortRange::tcp(443), PortRange::udp(53), range]
+        );
+        assert_eq!(
+            (allow.from.len(), allow.new_per_minute, allow.place.as_deref()),
+            (1, Some(30), Some("policy.toml:31"))
+        );
+        policy.firewall.log = Rate::Off;
+        assert_eq!(filter_policy(&policy, &debian()).unwrap().log, None);
+    }
+}

@@ -384,3 +384,6 @@ pub(crate) fn sources_of_ssh(subject: &Subject<'_>) -> Vec<IpAddr> {
 pub(crate) fn connections(subject: &Subject<'_>) -> Vec<Connection> {
     likely_connections(subject.facts, subject.read_sshd(), &sources_of_ssh(subject))
 }
+
+#[cfg(test)]
+mod tests;

@@ -308,3 +308,6 @@ fn judge_one(
 pub fn gets_in(conditions: &[Condition]) -> bool {
     !conditions.is_empty() && conditions.iter().all(|condition| condition.holds == Holds::Yes)
 }
+
+#[cfg(test)]
+mod tests;
