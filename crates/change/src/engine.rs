@@ -131,7 +131,7 @@ impl<'r> Transaction<'r> {
         store.sweep()?;
         refuse_another(&store)?;
         check_all(root, &plan, &lock)?;
-        let id = TransactionId::new(Moment::now().wall);
+        let id = TransactionId::next(Moment::now().wall, &store.ids()?);
         store.add(&id, |directory| {
             journal::write_json(&directory.join(PLAN), &plan)?;
             journal::write_json(&directory.join(ABOUT), about)?;

@@ -150,6 +150,10 @@ impl Program<'_> {
                 if !groups.is_empty() {
                     arguments.extend(list(["--groups", &groups.join(",")]));
                 }
+                if !root.is_live() {
+                    // --prefix leaves this one to the machine's own.
+                    arguments.extend(["--skel".into(), root.outside("/etc/skel").into()]);
+                }
                 arguments.extend(list(["--", name]));
                 arguments
             }

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Name of a transaction: UTC time to the millisecond and four random digits, as `20261122T195706123-8c1f`. Sorts by
@@ -12,7 +14,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct TransactionId(String);
 
 impl TransactionId {
-    pub(crate) fn new(now: Timestamp) -> Self {
+    /// The name of a transaction that begins now, after all of `others`: where the clock has been set back, a
+    /// millisecond after the last.
+    pub(crate) fn next(now: Timestamp, others: &[Self]) -> Self {
+        let last = others.iter().filter_map(Self::time).max();
+        let next = last.and_then(|last| last.checked_add(SignedDuration::from_millis(1)).ok());
+        Self::new(next.map_or(now, |next| next.max(now)))
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        let (digits, _) = self.0.split_once('-')?;
+        let (seconds, millis) = digits.split_at_checked(15)?;
+        let whole: DateTime = DateTime::strptime("%Y%m%dT%H%M%S", seconds).ok()?;
+        let whole = whole.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        whole
+            .checked_add(SignedDuration::from_millis(millis.parse().ok()?))
+            .ok()
+    }
+
+    fn new(now: Timestamp) -> Self {
         let mut random = [0_u8; 2];
         // Without randomness the time alone must do; a name that is taken is refused by rename(2).
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
@@ -86,6 +106,17 @@ mod tests {
         assert!(early < late);
         assert!(late.as_str().starts_with("20261122T195706123-"));
         assert_eq!(late.as_str().parse(), Ok(late.clone()));
+    }
+
+    #[test]
+    fn a_later_transaction_sorts_later_whatever_the_clock_says() {
+        let now: Timestamp = "2026-11-22T19:57:06.999Z".parse().unwrap();
+        let mut ids = Vec::new();
+        for clock in [now, now, "2020-01-01T00:00:00Z".parse().unwrap(), now] {
+            ids.push(TransactionId::next(clock, &ids));
+        }
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert_eq!(&ids[3].as_str()[..18], "20261122T195707002");
     }
 
     #[test]
