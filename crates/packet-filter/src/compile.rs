@@ -280,26 +280,25 @@ impl<'p> Builder<'p> {
     }
 
     /// IPv6 out of this host, when it is refused whole.
+    ///
+    /// The family is dispatched on before TCP is: `nft list` leaves the family out of a rule that has both and resets.
     fn output(&mut self) {
-        let mut rules = vec![
+        let refused = "refuse IPv6";
+        let rules = vec![
             RuleBuilder::new()
                 .output_is("lo")
                 .verdict(Verdict::Accept)
                 .comment("loopback"),
+            RuleBuilder::new()
+                .family_is(IpFamily::V6)
+                .verdict(Verdict::Goto("output-ipv6".to_owned()))
+                .comment(refused),
         ];
-        let v6 = RuleBuilder::new().family_is(IpFamily::V6);
-        let refused = "refuse IPv6";
-        rules.push(
-            v6.clone()
-                .protocol_is(protocol::TCP)
-                .reject(Reject::TcpReset)
-                .comment(refused),
-        );
-        rules.push(
-            v6.reject(Reject::Icmpx(IcmpxCode::PortUnreachable))
-                .comment(refused),
-        );
         self.base_chain("output", HookPoint::Output, Policy::Accept, rules);
+        self.chain(
+            "output-ipv6",
+            refusal(Refusal::Reject, IcmpxCode::PortUnreachable, refused),
+        );
     }
 
     fn log_rule(&self, builder: RuleBuilder, family: IpFamily, hook: &str) -> Option<Rule> {

@@ -23,11 +23,13 @@
 //! ```
 
 mod classes;
+pub mod compare;
 pub mod compile;
 mod contents;
 pub mod decide;
 mod facts;
 pub mod intent;
+pub mod load;
 mod machine;
 pub mod packet;
 pub mod policy;
@@ -36,9 +38,11 @@ mod ranges;
 mod statement;
 pub mod text;
 
+pub use compare::{Difference, Side, compare, compare_loaded};
 pub use compile::{Compiled, DEFAULT_TABLE, compile, compile_named};
 pub use decide::{DecidedBy, Decision, Machine, Reason, RuleRef, Verdict, decide};
 pub use intent::{Answer, Manner, Rate, policy_decides};
+pub use load::{LoadError, Loaded, load, restore, unload};
 pub use packet::{Addresses, Hook, MixedFamilies, Packet, Payload, State};
 pub use policy::{Allow, FilterPolicy, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
 pub use prove::{Disagreement, Proof, Unproven, prove};

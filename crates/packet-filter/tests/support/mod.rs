@@ -3,8 +3,12 @@
 //! Nothing here touches the root namespace: every namespace is made by `unshare` in a thread of its own and goes when
 //! its last descriptor is closed.
 
-#![allow(clippy::disallowed_methods, reason = "tests set their own network namespaces up with ip(8)")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests set their own network namespaces up with ip(8)"
+)]
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
 
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -26,11 +30,18 @@ pub(crate) const STRANGERS_V6: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x20),
 ];
 
-/// Whether private namespaces can be made here; says so when they cannot.
+/// Whether private namespaces can be made here; says so when they cannot, and fails where `CI` is `true`.
 pub(crate) fn privileged() -> bool {
-    let allowed = nix::unistd::geteuid().is_root() && thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok()).join().unwrap();
+    let allowed = nix::unistd::geteuid().is_root()
+        && thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok())
+            .join()
+            .unwrap();
     if !allowed {
-        eprintln!("skipped: needs root and CAP_SYS_ADMIN for private network namespaces");
+        assert!(
+            std::env::var("CI").as_deref() != Ok("true"),
+            "no private network namespaces, and CI=true"
+        );
+        eprintln!("SKIPPED: needs root and private network namespaces");
     }
     allowed
 }
@@ -42,11 +53,10 @@ pub(crate) struct Namespace(Arc<File>);
 impl Namespace {
     /// A new one with loopback up.
     pub(crate) fn new() -> Self {
-        let root = inode("/proc/1/ns/net");
         let file = thread::spawn(move || {
             unshare(CloneFlags::CLONE_NEWNET).expect("unshare");
             let file = File::open("/proc/thread-self/ns/net").expect("the namespace's descriptor");
-            assert_ne!(file.metadata().unwrap().ino(), root, "this is the root namespace");
+            assert_private();
             file
         })
         .join()
@@ -58,15 +68,20 @@ impl Namespace {
 
     /// Runs `work` inside, on a thread of its own.
     pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        self.spawn(work)
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Begins `work` inside, on a thread of its own.
-    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> thread::JoinHandle<T> {
         let file = Arc::clone(&self.0);
         thread::spawn(move || {
             setns(&*file, CloneFlags::CLONE_NEWNET).expect("setns");
-            assert_ne!(inode("/proc/thread-self/ns/net"), inode("/proc/1/ns/net"), "this is the root namespace");
+            assert_private();
             work()
         })
     }
@@ -80,7 +95,10 @@ impl Namespace {
     pub(crate) fn command(&self, program: &str, arguments: &str) -> String {
         let (program, arguments) = (program.to_owned(), arguments.to_owned());
         self.run(move || {
-            let output = Command::new(&program).args(arguments.split_whitespace()).output().expect("start the program");
+            let output = Command::new(&program)
+                .args(arguments.split_whitespace())
+                .output()
+                .expect("start the program");
             assert!(
                 output.status.success(),
                 "{program} {arguments}: {}",
@@ -112,7 +130,10 @@ impl Wire {
     /// Both, with their addresses, ready to talk.
     pub(crate) fn new() -> Self {
         let (host, outside) = (Namespace::new(), Namespace::new());
-        host.ip(&format!("link add eth0 type veth peer name eth0 netns {}", outside.path()));
+        host.ip(&format!(
+            "link add eth0 type veth peer name eth0 netns {}",
+            outside.path()
+        ));
         for side in [&host, &outside] {
             side.sysctl("net.ipv6.conf.all.disable_ipv6", "0");
             side.sysctl("net.ipv6.conf.eth0.accept_dad", "0");
@@ -137,6 +158,15 @@ impl Wire {
     }
 }
 
+/// Loads a table inside a namespace.
+pub(crate) fn install(namespace: &Namespace, compiled: &packet_filter::Compiled) {
+    let compiled = compiled.clone();
+    namespace.run(move || {
+        let mut connection = nf_tables::Connection::open().unwrap();
+        packet_filter::load(&mut connection, &compiled, None).unwrap_or_else(|error| panic!("{error}"));
+    });
+}
+
 /// The host's address in the family of `address`.
 pub(crate) fn host_address(address: IpAddr) -> IpAddr {
     match address {
@@ -145,6 +175,43 @@ pub(crate) fn host_address(address: IpAddr) -> IpAddr {
     }
 }
 
-fn inode(path: &str) -> u64 {
-    std::fs::metadata(path).unwrap_or_else(|error| panic!("{path}: {error}")).ino()
+/// Fails unless this thread is in another network namespace than the program was started in.
+fn assert_private() {
+    let inode = |path| std::fs::metadata(path).map(|file| file.ino());
+    let here = inode("/proc/thread-self/ns/net").expect("the namespace of this thread");
+    assert_ne!(
+        here,
+        inode("/proc/self/ns/net").expect("the namespace of this program"),
+        "not a private namespace"
+    );
+    // Not everybody may look at process 1.
+    if let Ok(root) = inode("/proc/1/ns/net") {
+        assert_ne!(here, root, "this is the root namespace");
+    }
+}
+
+/// Runs `nft -f` in the namespace of this thread.
+pub(crate) fn nft(input: &str) {
+    use std::io::Write as _;
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("start nft");
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "nft refused:\n{input}");
+}
+
+/// Tells `from` where `address`, of `to`, is on the wire.
+pub(crate) fn neighbour(from: &Namespace, to: &Namespace, address: IpAddr) {
+    let link = to.command("ip", "-o link show eth0");
+    let words: Vec<&str> = link.split_whitespace().collect();
+    let at = words
+        .iter()
+        .position(|word| *word == "link/ether")
+        .expect("an Ethernet address");
+    from.ip(&format!(
+        "neigh replace {address} lladdr {} dev eth0 nud permanent",
+        words[at + 1]
+    ));
 }
