@@ -69,10 +69,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Writes at the end of `buffer`, whose length must be a multiple of four.
     pub fn new(buffer: &'a mut Vec<u8>) -> Self {
-        Self {
-            buffer,
-            overflowed: false,
-        }
+        Self { buffer, overflowed: false }
     }
 
     /// Whether an attribute did not fit and was left out.
@@ -229,11 +226,7 @@ impl<'a> Attribute<'a> {
     /// Text up to the first zero byte or the end; bytes that are not UTF-8 become U+FFFD.
     #[must_use]
     pub fn string(&self) -> String {
-        let end = self
-            .value
-            .iter()
-            .position(|&byte| byte == 0)
-            .unwrap_or(self.value.len());
+        let end = self.value.iter().position(|&byte| byte == 0).unwrap_or(self.value.len());
         String::from_utf8_lossy(&self.value[..end]).into_owned()
     }
 
@@ -272,9 +265,7 @@ impl<'a> Attributes<'a> {
     /// The attributes after a fixed header of `length` bytes; none when the header is cut short.
     #[must_use]
     pub fn after(bytes: &'a [u8], length: usize) -> Self {
-        Self {
-            rest: bytes.get(align(length)..).unwrap_or_default(),
-        }
+        Self { rest: bytes.get(align(length)..).unwrap_or_default() }
     }
 }
 
@@ -291,16 +282,10 @@ impl<'a> Iterator for Attributes<'a> {
         let kind = u16::from_ne_bytes([rest[2], rest[3]]) & TYPE_MASK;
         if length < HEADER || length > rest.len() {
             self.rest = &[];
-            return Some(Err(DecodeError::Length {
-                claimed: length,
-                available: rest.len(),
-            }));
+            return Some(Err(DecodeError::Length { claimed: length, available: rest.len() }));
         }
         self.rest = rest.get(align(length)..).unwrap_or_default();
-        Some(Ok(Attribute {
-            kind,
-            value: &rest[HEADER..length],
-        }))
+        Some(Ok(Attribute { kind, value: &rest[HEADER..length] }))
     }
 }
 
@@ -327,14 +312,7 @@ mod tests {
         let inner: Vec<_> = read[1].nested().collect::<Result<_, _>>().unwrap();
         assert_eq!(inner[0].u8(), Ok(7));
         assert_eq!(inner[1].u64_be(), Ok(0x0102_0304_0506_0708));
-        assert_eq!(
-            inner[0].u32_be(),
-            Err(DecodeError::Size {
-                kind: 3,
-                actual: 1,
-                expected: 4
-            })
-        );
+        assert_eq!(inner[0].u32_be(), Err(DecodeError::Size { kind: 3, actual: 1, expected: 4 }));
     }
 
     #[test]
@@ -354,13 +332,7 @@ mod tests {
     #[test]
     fn a_length_beyond_the_end_is_one_error_and_then_the_end() {
         let mut attributes = Attributes::new(&[9, 0, 1, 0, 0, 0, 0, 0]);
-        assert!(matches!(
-            attributes.next(),
-            Some(Err(DecodeError::Length {
-                claimed: 9,
-                available: 8
-            }))
-        ));
+        assert!(matches!(attributes.next(), Some(Err(DecodeError::Length { claimed: 9, available: 8 }))));
         assert!(attributes.next().is_none());
         assert!(matches!(Attributes::new(&[0, 0, 1, 0]).next(), Some(Err(_))));
     }

@@ -135,16 +135,10 @@ impl<'a> Iterator for Messages<'a> {
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         if length < HEADER || length > rest.len() {
             self.rest = &[];
-            return Some(Err(DecodeError::Length {
-                claimed: length,
-                available: rest.len(),
-            }));
+            return Some(Err(DecodeError::Length { claimed: length, available: rest.len() }));
         }
         self.rest = rest.get(align(length)..).unwrap_or_default();
-        Some(Ok(Message {
-            header,
-            payload: &rest[HEADER..length],
-        }))
+        Some(Ok(Message { header, payload: &rest[HEADER..length] }))
     }
 }
 
@@ -170,17 +164,10 @@ impl Answer {
         let payload = message.payload;
         let (Some(code), Some(request)) = (first_i32(payload), payload.get(4..).and_then(Header::decode))
         else {
-            return Err(DecodeError::Length {
-                claimed: 4 + HEADER,
-                available: payload.len(),
-            });
+            return Err(DecodeError::Length { claimed: 4 + HEADER, available: payload.len() });
         };
-        let mut answer = Self {
-            errno: code.checked_neg().unwrap_or(i32::MAX),
-            request,
-            message: None,
-            offset: None,
-        };
+        let mut answer =
+            Self { errno: code.checked_neg().unwrap_or(i32::MAX), request, message: None, offset: None };
         if message.header.flags & ACK_ATTRIBUTES != 0 {
             let echoed = if message.header.flags & CAPPED == 0 && code != 0 {
                 usize::try_from(request.length).unwrap_or(usize::MAX).max(HEADER)
@@ -221,14 +208,7 @@ mod tests {
         write(&mut buffer, 0x10, REQUEST, 7, |w| w.string(1, "a")).unwrap();
         write(&mut buffer, 0x11, REQUEST | ACK, 8, |w| w.raw(&[1, 2, 3])).unwrap();
         let read: Vec<_> = Messages::new(&buffer).collect::<Result<_, _>>().unwrap();
-        assert_eq!(
-            (
-                read[0].header.kind,
-                read[0].header.sequence,
-                read[0].header.length
-            ),
-            (0x10, 7, 24)
-        );
+        assert_eq!((read[0].header.kind, read[0].header.sequence, read[0].header.length), (0x10, 7, 24));
         assert_eq!((read[1].header.kind, read[1].header.flags), (0x11, REQUEST | ACK));
         assert_eq!(read[1].payload, [1, 2, 3, 0]);
     }
@@ -236,10 +216,7 @@ mod tests {
     #[test]
     fn a_message_that_does_not_fit_leaves_the_buffer_as_it_was() {
         let mut buffer = vec![1, 2, 3, 4];
-        assert_eq!(
-            write(&mut buffer, 0x10, 0, 0, |w| w.bytes(1, &[0; 70_000])),
-            Err(TooLong)
-        );
+        assert_eq!(write(&mut buffer, 0x10, 0, 0, |w| w.bytes(1, &[0; 70_000])), Err(TooLong));
         assert_eq!(buffer, [1, 2, 3, 4]);
     }
 

@@ -149,11 +149,7 @@ pub fn links(socket: &mut Socket) -> Result<Vec<Link>, Error> {
 /// # Errors
 /// Those of [`Socket::dump`].
 pub fn addresses(socket: &mut Socket) -> Result<Vec<Address>, Error> {
-    socket.dump(
-        RTM_GETADDR,
-        |w| w.raw(&[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0]),
-        decode_address,
-    )
+    socket.dump(RTM_GETADDR, |w| w.raw(&[AF_UNSPEC, 0, 0, 0, 0, 0, 0, 0]), decode_address)
 }
 
 /// The routes of the socket's namespace: all tables, IPv4 first.
@@ -255,19 +251,12 @@ fn decode_route(message: &Message<'_>) -> Result<Option<Route>, DecodeError> {
 }
 
 fn ip(attribute: &Attribute<'_>) -> Option<IpAddr> {
-    attribute
-        .array::<4>()
-        .map(IpAddr::from)
-        .or_else(|_| attribute.array::<16>().map(IpAddr::from))
-        .ok()
+    attribute.array::<4>().map(IpAddr::from).or_else(|_| attribute.array::<16>().map(IpAddr::from)).ok()
 }
 
 fn fixed<const N: usize>(payload: &[u8]) -> Result<[u8; N], DecodeError> {
     payload
         .get(..N)
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or(DecodeError::Length {
-            claimed: N,
-            available: payload.len(),
-        })
+        .ok_or(DecodeError::Length { claimed: N, available: payload.len() })
 }

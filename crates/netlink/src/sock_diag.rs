@@ -108,10 +108,7 @@ pub fn bound_sockets(socket: &mut Socket, transport: Transport) -> Result<Vec<Bo
 
 fn decode(transport: Transport, message: &Message<'_>) -> Result<BoundSocket, DecodeError> {
     let Some(head) = message.payload.first_chunk::<ANSWER>() else {
-        return Err(DecodeError::Length {
-            claimed: ANSWER,
-            available: message.payload.len(),
-        });
+        return Err(DecodeError::Length { claimed: ANSWER, available: message.payload.len() });
     };
     let (v6_only, cgroup) = decode_attributes(Attributes::after(message.payload, ANSWER))?;
     let interface = u32_at(head, 40);
@@ -155,10 +152,7 @@ fn ip_at(head: &[u8; ANSWER], at: usize) -> Result<IpAddr, DecodeError> {
     match head[0] {
         AF_INET => Ok(IpAddr::from([bytes[0], bytes[1], bytes[2], bytes[3]])),
         AF_INET6 => Ok(IpAddr::from(bytes)),
-        other => Err(DecodeError::Unknown {
-            what: "address family",
-            value: u64::from(other),
-        }),
+        other => Err(DecodeError::Unknown { what: "address family", value: u64::from(other) }),
     }
 }
 
@@ -174,17 +168,11 @@ mod tests {
 
     fn find(transport: Transport, address: SocketAddr) -> BoundSocket {
         let all = listed(transport);
-        all.iter()
-            .find(|socket| socket.address == address)
-            .cloned()
-            .unwrap_or_else(|| panic!("{all:?}"))
+        all.iter().find(|socket| socket.address == address).cloned().unwrap_or_else(|| panic!("{all:?}"))
     }
 
     fn inode_of(fd: &impl std::os::fd::AsRawFd) -> String {
-        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-            .unwrap()
-            .display()
-            .to_string()
+        std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap().display().to_string()
     }
 
     #[test]
@@ -200,11 +188,7 @@ mod tests {
     #[test]
     fn an_ipv6_listener_tells_whether_it_takes_ipv4() {
         let listener = TcpListener::bind("[::1]:0").unwrap();
-        assert!(
-            find(Transport::Tcp, listener.local_addr().unwrap())
-                .v6_only
-                .is_some()
-        );
+        assert!(find(Transport::Tcp, listener.local_addr().unwrap()).v6_only.is_some());
     }
 
     #[test]
@@ -219,20 +203,8 @@ mod tests {
 
     #[test]
     fn a_short_answer_is_an_error() {
-        let header = crate::message::Header {
-            length: 0,
-            kind: 20,
-            flags: 0,
-            sequence: 0,
-            port: 0,
-        };
-        let message = Message {
-            header,
-            payload: &[2; 71],
-        };
-        assert!(matches!(
-            decode(Transport::Tcp, &message),
-            Err(DecodeError::Length { .. })
-        ));
+        let header = crate::message::Header { length: 0, kind: 20, flags: 0, sequence: 0, port: 0 };
+        let message = Message { header, payload: &[2; 71] };
+        assert!(matches!(decode(Transport::Tcp, &message), Err(DecodeError::Length { .. })));
     }
 }

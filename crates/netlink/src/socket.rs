@@ -100,20 +100,12 @@ impl Socket {
             Protocol::SockDiag => Some(netlink::SOCK_DIAG),
             Protocol::Netfilter => Some(netlink::NETFILTER),
         };
-        let fd = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            protocol,
-        )
-        .map_err(system("socket"))?;
+        let fd =
+            rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
+                .map_err(system("socket"))?;
         rustix::net::connect(&fd, &SocketAddrNetlink::new(0, 0)).map_err(system("connect"))?;
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE)).map_err(system("setsockopt"))?;
-        Ok(Self {
-            fd,
-            sequence: 0,
-            buffer: vec![0; RECEIVE_BUFFER],
-        })
+        Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_BUFFER] })
     }
 
     /// Makes room for sending `send` bytes in one go, and for `receive` bytes of waiting answers.
@@ -189,13 +181,7 @@ impl Socket {
     ) -> Result<(), Error> {
         let sequence = self.take_sequence(1);
         let mut bytes = Vec::new();
-        message::write(
-            &mut bytes,
-            kind,
-            flags | message::REQUEST | message::ACK,
-            sequence,
-            body,
-        )?;
+        message::write(&mut bytes, kind, flags | message::REQUEST | message::ACK, sequence, body)?;
         self.send(&bytes)?;
         loop {
             for received in self.receive()? {
@@ -289,11 +275,7 @@ fn acknowledged(answer: Answer) -> Result<(), Error> {
 }
 
 fn refused(errno: i32) -> Error {
-    Error::Refused {
-        errno: Errno::from_raw_os_error(errno),
-        message: None,
-        offset: None,
-    }
+    Error::Refused { errno: Errno::from_raw_os_error(errno), message: None, offset: None }
 }
 
 fn system(call: &'static str) -> impl FnOnce(Errno) -> Error {

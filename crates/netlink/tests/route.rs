@@ -14,10 +14,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 /// Runs `test` in a thread with a new network namespace of its own; it is given another one besides.
 fn with_two_namespaces(test: impl FnOnce(&File) + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
-        assert!(
-            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-            "root is missing, and CI=true"
-        );
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "root is missing, and CI=true");
         eprintln!("SKIPPED: root is missing");
         return;
     }
@@ -45,10 +42,7 @@ fn ip(text: &str) -> IpAddr {
 
 fn link(socket: &mut Socket, name: &str) -> Link {
     let all = links(socket).unwrap();
-    all.iter()
-        .find(|link| link.name == name)
-        .cloned()
-        .unwrap_or_else(|| panic!("no {name} in {all:?}"))
+    all.iter().find(|link| link.name == name).cloned().unwrap_or_else(|| panic!("no {name} in {all:?}"))
 }
 
 #[test]
@@ -57,10 +51,7 @@ fn a_veth_pair_across_namespaces_gets_addresses_and_routes_and_goes_with_one_end
         let mut here = Socket::open(Protocol::Route).unwrap();
         create_veth(&mut here, "inside", "outside", other.as_fd()).unwrap();
         let inside = link(&mut here, "inside");
-        assert_eq!(
-            (inside.up, inside.kind.as_deref(), inside.is_loopback()),
-            (false, Some("veth"), false)
-        );
+        assert_eq!((inside.up, inside.kind.as_deref(), inside.is_loopback()), (false, Some("veth"), false));
         assert!(link(&mut here, "lo").is_loopback());
         set_up(&mut here, inside.index).unwrap();
         assert!(link(&mut here, "inside").up);
@@ -68,17 +59,8 @@ fn a_veth_pair_across_namespaces_gets_addresses_and_routes_and_goes_with_one_end
         add_address(&mut here, inside.index, ip("192.0.2.1"), 24).unwrap();
         add_address(&mut here, inside.index, ip("2001:db8::1"), 64).unwrap();
         let found = addresses(&mut here).unwrap();
-        let mine = |address: &str| {
-            found
-                .iter()
-                .find(|a| a.address == ip(address))
-                .cloned()
-                .expect(address)
-        };
-        assert_eq!(
-            (mine("192.0.2.1").prefix, mine("192.0.2.1").scope),
-            (24, Scope::Universe)
-        );
+        let mine = |address: &str| found.iter().find(|a| a.address == ip(address)).cloned().expect(address);
+        assert_eq!((mine("192.0.2.1").prefix, mine("192.0.2.1").scope), (24, Scope::Universe));
         assert_eq!(mine("2001:db8::1").index, inside.index);
         assert_eq!(mine("2001:db8::1").flags & 0x40, 0, "tentative in spite of nodad");
 
@@ -98,35 +80,15 @@ fn a_veth_pair_across_namespaces_gets_addresses_and_routes_and_goes_with_one_end
         assert_eq!(outside.kind.as_deref(), Some("veth"));
         add_route(&mut here, ip("0.0.0.0"), 0, NextHop::Gateway(ip("192.0.2.254"))).unwrap();
         add_route(&mut here, ip("::"), 0, NextHop::Gateway(ip("2001:db8::fe"))).unwrap();
-        add_route(
-            &mut here,
-            ip("198.51.100.0"),
-            24,
-            NextHop::Interface(inside.index),
-        )
-        .unwrap();
+        add_route(&mut here, ip("198.51.100.0"), 24, NextHop::Interface(inside.index)).unwrap();
         let found = routes(&mut here).unwrap();
-        let gateways: Vec<_> = found
-            .iter()
-            .filter(|r| r.is_default())
-            .filter_map(|r| r.gateway)
-            .collect();
+        let gateways: Vec<_> = found.iter().filter(|r| r.is_default()).filter_map(|r| r.gateway).collect();
         assert_eq!(gateways, [ip("192.0.2.254"), ip("2001:db8::fe")]);
-        let direct = found
-            .iter()
-            .find(|r| r.destination == ip("198.51.100.0"))
-            .expect("the direct route");
-        assert_eq!(
-            (direct.prefix, direct.index, direct.table),
-            (24, Some(inside.index), 254)
-        );
+        let direct = found.iter().find(|r| r.destination == ip("198.51.100.0")).expect("the direct route");
+        assert_eq!((direct.prefix, direct.index, direct.table), (24, Some(inside.index), 254));
 
         delete_link(&mut here, inside.index).unwrap();
-        let names: Vec<_> = links(&mut here)
-            .unwrap()
-            .into_iter()
-            .map(|link| link.name)
-            .collect();
+        let names: Vec<_> = links(&mut here).unwrap().into_iter().map(|link| link.name).collect();
         assert_eq!(names, ["lo"]);
     });
 }

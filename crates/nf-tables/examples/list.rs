@@ -22,11 +22,7 @@ fn print_set(dump: &SetDump, verbose: bool) {
     if verbose {
         for element in &dump.elements {
             let key: String = element.key.iter().map(|byte| format!("{byte:02x}")).collect();
-            let data = element
-                .data
-                .as_ref()
-                .map(|data| format!(" : {data}"))
-                .unwrap_or_default();
+            let data = element.data.as_ref().map(|data| format!(" : {data}")).unwrap_or_default();
             println!("    {key}{data}");
         }
     }
@@ -34,17 +30,11 @@ fn print_set(dump: &SetDump, verbose: bool) {
 
 fn print_chain(dump: &ChainDump) {
     let hook = dump.chain.hook.as_ref().map_or_else(String::new, |hook| {
-        format!(
-            " at {:?}, priority {}, policy {:?}",
-            hook.point, hook.priority, hook.policy
-        )
+        format!(" at {:?}, priority {}, policy {:?}", hook.point, hook.priority, hook.policy)
     });
     println!("  chain {}{hook}", dump.chain.name);
     for rule in &dump.rules {
-        let comment = rule
-            .comment()
-            .map(|comment| format!(" \"{comment}\""))
-            .unwrap_or_default();
+        let comment = rule.comment().map(|comment| format!(" \"{comment}\"")).unwrap_or_default();
         println!("    rule {}{comment}", rule.handle.unwrap_or_default());
         for expression in &rule.expressions {
             println!("      [ {expression} ]");

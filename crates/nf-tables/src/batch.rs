@@ -193,10 +193,7 @@ impl Batch {
     /// Makes a set or map, unless it is there. A set without [`Set::id`] gets one.
     pub fn add_set(&mut self, table: &TableId, set: &Set) -> Step<'_> {
         if set.id == 0 {
-            let set = Set {
-                id: self.fresh_set_id(),
-                ..set.clone()
-            };
+            let set = Set { id: self.fresh_set_id(), ..set.clone() };
             return self.push_set(table, &set);
         }
         self.push_set(table, set)
@@ -244,26 +241,12 @@ impl Batch {
 
     /// Puts elements into a set; one that is there is an error.
     pub fn create_elements(&mut self, table: &TableId, set: &str, elements: &[Element]) -> Step<'_> {
-        self.push_elements(
-            message_types::NEW_SET_ELEMENT,
-            CREATE | EXCLUSIVE,
-            table,
-            set,
-            None,
-            elements,
-        )
+        self.push_elements(message_types::NEW_SET_ELEMENT, CREATE | EXCLUSIVE, table, set, None, elements)
     }
 
     /// Puts elements into an anonymous set made in this batch, which its id names.
     pub fn add_anonymous_elements(&mut self, table: &TableId, set: &Set, elements: &[Element]) -> Step<'_> {
-        self.push_elements(
-            message_types::NEW_SET_ELEMENT,
-            CREATE,
-            table,
-            &set.name,
-            Some(set.id),
-            elements,
-        )
+        self.push_elements(message_types::NEW_SET_ELEMENT, CREATE, table, &set.name, Some(set.id), elements)
     }
 
     /// Takes elements out of a set; one that is not there is an error.
@@ -335,10 +318,7 @@ impl Batch {
             body(w);
         });
         let first = self.entries.len();
-        self.entries.push(Entry {
-            start: written.ok().map(|()| start),
-            label: label(),
-        });
+        self.entries.push(Entry { start: written.ok().map(|()| start), label: label() });
         Step { batch: self, first }
     }
 
@@ -351,10 +331,7 @@ impl Batch {
     /// The label of the first message that did not fit, if one did not.
     #[must_use]
     pub fn too_long(&self) -> Option<&str> {
-        self.entries
-            .iter()
-            .find(|entry| entry.start.is_none())
-            .map(|entry| entry.label.as_str())
+        self.entries.iter().find(|entry| entry.start.is_none()).map(|entry| entry.label.as_str())
     }
 
     /// The bytes to send: the batch's begin with sequence number `first`, then the messages with the numbers

@@ -82,11 +82,8 @@ pub struct Refusal {
 
 fn list(refusals: &[Refusal]) -> String {
     const SHOWN: usize = 5;
-    let mut text: Vec<_> = refusals
-        .iter()
-        .take(SHOWN)
-        .map(|refusal| format!("{}: {}", refusal.label, refusal.errno))
-        .collect();
+    let mut text: Vec<_> =
+        refusals.iter().take(SHOWN).map(|refusal| format!("{}: {}", refusal.label, refusal.errno)).collect();
     if refusals.len() > SHOWN {
         text.push(format!("and {} more", refusals.len() - SHOWN));
     }
@@ -129,9 +126,7 @@ impl Connection {
                 Ok(())
             },
         )?;
-        Ok(generation.ok_or(DecodeError::Missing {
-            what: "the generation",
-        })?)
+        Ok(generation.ok_or(DecodeError::Missing { what: "the generation" })?)
     }
 
     /// Has the kernel make the changes, all of them or none; returns when it has.
@@ -145,24 +140,15 @@ impl Connection {
             return Ok(());
         }
         if let Some(label) = batch.too_long() {
-            return Err(Error::TooLong {
-                label: label.to_owned(),
-            });
+            return Err(Error::TooLong { label: label.to_owned() });
         }
         let count = u32::try_from(batch.len()).unwrap_or(u32::MAX - 2);
         let first = self.socket.take_sequence(count.saturating_add(2));
         let bytes = batch.encode(first).map_err(netlink::Error::from)?;
-        self.socket.reserve(
-            bytes.len() * 2,
-            bytes.len() + RECEIVE_LEAST + batch.len() * ANSWER_BYTES,
-        );
+        self.socket.reserve(bytes.len() * 2, bytes.len() + RECEIVE_LEAST + batch.len() * ANSWER_BYTES);
         self.socket.send(&bytes)?;
         let refusals = self.answers(batch, first)?;
-        if refusals.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::Refused(refusals))
-        }
+        if refusals.is_empty() { Ok(()) } else { Err(Error::Refused(refusals)) }
     }
 
     /// Waits until every message is answered, or the batch as a whole.
@@ -227,19 +213,14 @@ impl Connection {
             let tables = self.dump_tables(only);
             // A set that vanished in between is an error of no interest.
             if self.generation()? == generation {
-                return Ok(Ruleset {
-                    generation,
-                    tables: tables?,
-                });
+                return Ok(Ruleset { generation, tables: tables? });
             }
         }
         Err(Error::Unstable)
     }
 
     fn dump_tables(&mut self, only: Option<&TableId>) -> Result<Vec<TableDump>, Error> {
-        let tables = self.dump(message_types::GET_TABLE, None, |family, attributes| {
-            Table::decode(family, attributes)
-        })?;
+        let tables = self.dump(message_types::GET_TABLE, None, Table::decode)?;
         let mut dumps: Vec<TableDump> = tables
             .into_iter()
             .filter(|table| only.is_none_or(|only| table.id() == *only))
@@ -257,16 +238,11 @@ impl Connection {
         for (chain, rule) in rules {
             rules_of.entry(chain).or_default().push(rule);
         }
-        let at: HashMap<TableId, usize> = dumps
-            .iter()
-            .enumerate()
-            .map(|(index, dump)| (dump.table.id(), index))
-            .collect();
+        let at: HashMap<TableId, usize> =
+            dumps.iter().enumerate().map(|(index, dump)| (dump.table.id(), index)).collect();
         for (table, chain) in chains {
             if let Some(&index) = at.get(&table) {
-                let rules = rules_of
-                    .remove(&ChainId::new(&table, &chain.name))
-                    .unwrap_or_default();
+                let rules = rules_of.remove(&ChainId::new(&table, &chain.name)).unwrap_or_default();
                 dumps[index].chains.push(ChainDump { chain, rules });
             }
         }
@@ -354,10 +330,7 @@ struct Elements {
 impl Elements {
     fn extend(&mut self, told: Vec<Element>) {
         for element in told {
-            if self
-                .seen
-                .insert((element.key.clone(), element.key_end.clone(), element.flags.0))
-            {
+            if self.seen.insert((element.key.clone(), element.key_end.clone(), element.flags.0)) {
                 self.list.push(element);
             }
         }

@@ -47,10 +47,6 @@ impl DataType {
     /// The type of a key made of several fields: six bits each, the first field highest.
     #[must_use]
     pub fn concatenation(fields: &[Self]) -> Self {
-        Self(
-            fields
-                .iter()
-                .fold(0, |joined, field| joined << 6 | field.0 & 0x3f),
-        )
+        Self(fields.iter().fold(0, |joined, field| joined << 6 | field.0 & 0x3f))
     }
 }

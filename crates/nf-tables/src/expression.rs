@@ -169,10 +169,7 @@ macro_rules! each_kind {
             Expression::Routing($value) => $body,
             Expression::Socket($value) => $body,
             Expression::Target($value) => $body,
-            Expression::Unknown {
-                name: $name,
-                data: $data,
-            } => $unknown,
+            Expression::Unknown { name: $name, data: $data } => $unknown,
         }
     };
 }
@@ -211,23 +208,13 @@ impl Expression {
                 _ => {}
             }
         }
-        let name = name.ok_or(DecodeError::Missing {
-            what: "an expression's name",
-        })?;
-        Ok(Self::decode_known(&name, data).unwrap_or_else(|_| Self::Unknown {
-            name,
-            data: data.to_vec(),
-        }))
+        let name = name.ok_or(DecodeError::Missing { what: "an expression's name" })?;
+        Ok(Self::decode_known(&name, data).unwrap_or_else(|_| Self::Unknown { name, data: data.to_vec() }))
     }
 
     fn decode_known(name: &str, data: &[u8]) -> Result<Self, DecodeError> {
         let attributes = Attributes::new(data);
-        let has = |kind: u16| {
-            attributes
-                .clone()
-                .flatten()
-                .any(|attribute| attribute.kind == kind)
-        };
+        let has = |kind: u16| attributes.clone().flatten().any(|attribute| attribute.kind == kind);
         Ok(match name {
             Bitwise::NAME => Self::Bitwise(Bitwise::decode(attributes)?),
             Byteorder::NAME => Self::Byteorder(Byteorder::decode(attributes)?),
@@ -263,9 +250,7 @@ impl Expression {
             SocketLookup::NAME => Self::Socket(SocketLookup::decode(attributes)?),
             Target::NAME => Self::Target(Target::decode(attributes)?),
             _ => {
-                return Err(DecodeError::Missing {
-                    what: "a known expression",
-                });
+                return Err(DecodeError::Missing { what: "a known expression" });
             }
         })
     }
@@ -286,17 +271,12 @@ pub(crate) fn encode_list(expressions: &[Expression], w: &mut Writer<'_>) {
 
 /// Reads a list of expressions.
 pub(crate) fn decode_list(attributes: Attributes<'_>) -> Result<Vec<Expression>, DecodeError> {
-    attributes
-        .map(|attribute| Expression::decode(attribute?.nested()))
-        .collect()
+    attributes.map(|attribute| Expression::decode(attribute?.nested())).collect()
 }
 
 /// The error for an attribute that the decoder at hand does not know.
 pub(crate) fn unknown_attribute(kind: u16) -> DecodeError {
-    DecodeError::Unknown {
-        what: "attribute",
-        value: u64::from(kind),
-    }
+    DecodeError::Unknown { what: "attribute", value: u64::from(kind) }
 }
 
 fn register(attribute: &Attribute<'_>) -> Result<Register, DecodeError> {
@@ -316,10 +296,7 @@ fn only_bit(flags: u32, bit: u32) -> Result<bool, DecodeError> {
 }
 
 fn unknown(what: &'static str, value: impl Into<u64>) -> DecodeError {
-    DecodeError::Unknown {
-        what,
-        value: value.into(),
-    }
+    DecodeError::Unknown { what, value: value.into() }
 }
 
 /// Bytes as the 32-bit words of a register, in the machine's order, as `nft --debug=netlink` prints them.

@@ -74,10 +74,7 @@ impl TryFrom<u32> for Register {
     type Error = netlink::DecodeError;
 
     fn try_from(number: u32) -> Result<Self, Self::Error> {
-        Self::new(number).ok_or(netlink::DecodeError::Unknown {
-            what: "register",
-            value: u64::from(number),
-        })
+        Self::new(number).ok_or(netlink::DecodeError::Unknown { what: "register", value: u64::from(number) })
     }
 }
 

@@ -61,20 +61,14 @@ pub struct Ignore {
 
 impl Ignore {
     /// All of it: what is left is what was configured.
-    pub const STATE: Self = Self {
-        counters: true,
-        expirations: true,
-        dynamic_elements: true,
-    };
+    pub const STATE: Self = Self { counters: true, expirations: true, dynamic_elements: true };
 }
 
 impl Ruleset {
     /// The table of that name.
     #[must_use]
     pub fn table(&self, family: Family, name: &str) -> Option<&TableDump> {
-        self.tables
-            .iter()
-            .find(|dump| dump.table.family == family && dump.table.name == name)
+        self.tables.iter().find(|dump| dump.table.family == family && dump.table.name == name)
     }
 
     /// The form in which two rulesets with the same meaning are equal; see [`TableDump::canonical`].
@@ -82,10 +76,7 @@ impl Ruleset {
     pub fn canonical(&self, ignore: Ignore) -> Self {
         let mut tables: Vec<_> = self.tables.iter().map(|dump| dump.canonical(ignore)).collect();
         tables.sort_by_key(|dump| dump.table.id());
-        Self {
-            generation: 0,
-            tables,
-        }
+        Self { generation: 0, tables }
     }
 }
 
@@ -93,12 +84,7 @@ impl TableDump {
     /// A table with nothing in it.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self {
-            table,
-            chains: Vec::new(),
-            sets: Vec::new(),
-            objects: Vec::new(),
-        }
+        Self { table, chains: Vec::new(), sets: Vec::new(), objects: Vec::new() }
     }
 
     /// What names the table.
@@ -128,8 +114,7 @@ impl TableDump {
         dump.table.handle = None;
         dump.table.owner = None;
         dump.chains.sort_by(|a, b| a.chain.name.cmp(&b.chain.name));
-        dump.objects
-            .sort_by(|a, b| (a.kind.0, &a.name).cmp(&(b.kind.0, &b.name)));
+        dump.objects.sort_by(|a, b| (a.kind.0, &a.name).cmp(&(b.kind.0, &b.name)));
         for object in &mut dump.objects {
             object.handle = None;
             if ignore.counters {
@@ -226,16 +211,8 @@ fn settle(expressions: &mut [Expression], ignore: Ignore, names: &Names) {
             }
             Expression::Log(log) => settle_log(log),
             Expression::Nat(nat) => settle_nat(nat),
-            Expression::Masquerade(Masquerade {
-                flags,
-                port_min,
-                port_max,
-            })
-            | Expression::Redirect(Redirect {
-                flags,
-                port_min,
-                port_max,
-            }) => {
+            Expression::Masquerade(Masquerade { flags, port_min, port_max })
+            | Expression::Redirect(Redirect { flags, port_min, port_max }) => {
                 settle_ports(port_max, *port_min, flags);
             }
             // The protocol of both directions is one; the kernel forgets which was asked for.

@@ -43,9 +43,7 @@ impl Owner {
 /// Userdata that holds a comment, cut at [`COMMENT_MAX`] bytes on a character boundary.
 #[must_use]
 pub fn with_comment(owner: Owner, comment: &str) -> Vec<u8> {
-    let cut = (0..=COMMENT_MAX)
-        .rev()
-        .find(|&at| comment.is_char_boundary(at) && at <= comment.len());
+    let cut = (0..=COMMENT_MAX).rev().find(|&at| comment.is_char_boundary(at) && at <= comment.len());
     let text = &comment[..cut.unwrap_or(0).min(comment.len())];
     let mut value = text.as_bytes().to_vec();
     value.push(0);
@@ -55,12 +53,10 @@ pub fn with_comment(owner: Owner, comment: &str) -> Vec<u8> {
 /// The comment in userdata, if there is one.
 #[must_use]
 pub fn comment(owner: Owner, userdata: &[u8]) -> Option<String> {
-    entries(userdata)
-        .find(|(kind, _)| *kind == owner.comment_type())
-        .map(|(_, value)| {
-            let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
-            String::from_utf8_lossy(&value[..end]).into_owned()
-        })
+    entries(userdata).find(|(kind, _)| *kind == owner.comment_type()).map(|(_, value)| {
+        let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
+        String::from_utf8_lossy(&value[..end]).into_owned()
+    })
 }
 
 /// Userdata for a set whose keys are numbers in network order; `nft` needs it for plain integers only.
@@ -92,13 +88,7 @@ mod tests {
 
     #[test]
     fn a_comment_is_read_back_and_a_long_one_is_cut_between_characters() {
-        for owner in [
-            Owner::Table,
-            Owner::Chain,
-            Owner::Rule,
-            Owner::Set,
-            Owner::Element,
-        ] {
+        for owner in [Owner::Table, Owner::Chain, Owner::Rule, Owner::Set, Owner::Element] {
             assert_eq!(
                 comment(owner, &with_comment(owner, "load balancer")).as_deref(),
                 Some("load balancer")

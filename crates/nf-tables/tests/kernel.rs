@@ -13,27 +13,15 @@ fn table() -> TableId {
 }
 
 fn meta(key: MetaKey) -> Expression {
-    Expression::Meta(Meta {
-        key,
-        dreg: Register::R1,
-    })
+    Expression::Meta(Meta { key, dreg: Register::R1 })
 }
 
 fn equals(data: impl Into<Vec<u8>>) -> Expression {
-    Expression::Cmp(Cmp {
-        sreg: Register::R1,
-        op: CmpOp::Eq,
-        data: data.into(),
-    })
+    Expression::Cmp(Cmp { sreg: Register::R1, op: CmpOp::Eq, data: data.into() })
 }
 
 fn load(base: PayloadBase, offset: u32, length: u32) -> Expression {
-    Expression::Payload(Payload {
-        dreg: Register::R1,
-        base,
-        offset,
-        length,
-    })
+    Expression::Payload(Payload { dreg: Register::R1, base, offset, length })
 }
 
 fn verdict(verdict: Verdict) -> Expression {
@@ -42,27 +30,14 @@ fn verdict(verdict: Verdict) -> Expression {
 
 fn ct_state(bits: u32) -> [Expression; 3] {
     [
-        Expression::Ct(Ct {
-            key: CtKey::State,
-            direction: None,
-            dreg: Register::R1,
-        }),
+        Expression::Ct(Ct { key: CtKey::State, direction: None, dreg: Register::R1 }),
         Expression::Bitwise(Bitwise::mask(Register::R1, bits.to_ne_bytes())),
-        Expression::Cmp(Cmp {
-            sreg: Register::R1,
-            op: CmpOp::Ne,
-            data: vec![0; 4],
-        }),
+        Expression::Cmp(Cmp { sreg: Register::R1, op: CmpOp::Ne, data: vec![0; 4] }),
     ]
 }
 
 fn to_tcp_port(port: u16) -> [Expression; 4] {
-    [
-        meta(MetaKey::L4Protocol),
-        equals([6]),
-        load(PayloadBase::Transport, 2, 2),
-        equals(port.to_be_bytes()),
-    ]
+    [meta(MetaKey::L4Protocol), equals([6]), load(PayloadBase::Transport, 2, 2), equals(port.to_be_bytes())]
 }
 
 fn interface(name: &str) -> Vec<u8> {
@@ -82,19 +57,13 @@ fn firewall() -> Batch {
             .with_timeout(Duration::from_secs(3600))
             .with_comment("who failed too often"),
     );
-    batch.add_set(
-        &table,
-        &Set::new("office4", DataType::IPV4_ADDRESS, 4).with_flags(SetFlags::INTERVAL),
-    );
+    batch.add_set(&table, &Set::new("office4", DataType::IPV4_ADDRESS, 4).with_flags(SetFlags::INTERVAL));
     let mut sources = Set::new("ssh4", DataType::IPV4_ADDRESS, 4)
         .with_flags(SetFlags::EVAL)
         .with_timeout(Duration::from_secs(60));
     sources.size = Some(65_535);
     batch.add_set(&table, &sources);
-    batch.add_set(
-        &table,
-        &Set::map("services", DataType::INET_SERVICE, 2, MapData::Verdict),
-    );
+    batch.add_set(&table, &Set::map("services", DataType::INET_SERVICE, 2, MapData::Verdict));
     for chain in ["web", "ssh"] {
         batch.add_chain(&table, &Chain::regular(chain));
     }
@@ -113,9 +82,7 @@ fn firewall() -> Batch {
         "bans4",
         &[
             Element::new([203, 0, 113, 7]),
-            Element::new([203, 0, 113, 8])
-                .with_timeout(Duration::from_secs(7200))
-                .with_comment("twice"),
+            Element::new([203, 0, 113, 8]).with_timeout(Duration::from_secs(7200)).with_comment("twice"),
         ],
     );
     let mut office = Element::range(&[10, 0, 0, 0], &[10, 0, 255, 255]);
@@ -140,29 +107,13 @@ fn add_rules(batch: &mut Batch) {
             verdict(Verdict::Accept),
         ]),
     );
-    let mut banned = vec![
-        meta(MetaKey::NfProtocol),
-        equals([2]),
-        load(PayloadBase::Network, 12, 4),
-    ];
+    let mut banned = vec![meta(MetaKey::NfProtocol), equals([2]), load(PayloadBase::Network, 12, 4)];
     let mut not_office = banned.clone();
-    banned.extend([
-        Expression::Lookup(Lookup::contains("bans4", Register::R1)),
-        verdict(Verdict::Drop),
-    ]);
+    banned.extend([Expression::Lookup(Lookup::contains("bans4", Register::R1)), verdict(Verdict::Drop)]);
     batch.append_rule(&input, &Rule::new(banned));
     not_office.extend([
-        Expression::Lookup(Lookup {
-            inverse: true,
-            ..Lookup::contains("office4", Register::R1)
-        }),
-        Expression::Limit(Limit {
-            rate: 5,
-            seconds: 60,
-            burst: 5,
-            kind: LimitKind::Packets,
-            over: false,
-        }),
+        Expression::Lookup(Lookup { inverse: true, ..Lookup::contains("office4", Register::R1) }),
+        Expression::Limit(Limit { rate: 5, seconds: 60, burst: 5, kind: LimitKind::Packets, over: false }),
         Expression::Log(Log::with_prefix("not the office: ")),
     ]);
     batch.append_rule(&input, &Rule::new(not_office));
@@ -175,19 +126,9 @@ fn add_rules(batch: &mut Batch) {
             Expression::Lookup(Lookup::dispatch("services", Register::R1)),
         ]),
     );
-    batch.append_rule(
-        &input,
-        &Rule::new(vec![Expression::Reject(Reject::Icmpx(
-            IcmpxCode::AdminProhibited,
-        ))]),
-    );
-    let limit = Limit {
-        rate: 30,
-        seconds: 60,
-        burst: 5,
-        kind: LimitKind::Packets,
-        over: true,
-    };
+    batch
+        .append_rule(&input, &Rule::new(vec![Expression::Reject(Reject::Icmpx(IcmpxCode::AdminProhibited))]));
+    let limit = Limit { rate: 30, seconds: 60, burst: 5, kind: LimitKind::Packets, over: true };
     batch.append_rule(
         &ChainId::new(&table, "ssh"),
         &Rule::new(vec![
@@ -271,10 +212,7 @@ fn printed(text: &str) -> String {
                 .split(", ")
                 .map(|element| {
                     let words: Vec<_> = element.split(' ').collect();
-                    let expires = words
-                        .iter()
-                        .position(|&word| word == "expires")
-                        .unwrap_or(words.len());
+                    let expires = words.iter().position(|&word| word == "expires").unwrap_or(words.len());
                     let kept = words[..expires].iter().chain(words[expires..].iter().skip(2));
                     kept.copied().collect::<Vec<_>>().join(" ")
                 })
@@ -301,23 +239,16 @@ fn what_nft_loads_from_its_own_text_dumps_as_what_we_loaded() {
         let mut connection = Connection::open().unwrap();
         connection.commit(&firewall()).unwrap();
         let ours = connection.dump_ruleset().unwrap();
-        nft(
-            &["-f", "-"],
-            &format!("flush ruleset\n{FIREWALL_AS_NFT_PRINTS_IT}"),
-        );
+        nft(&["-f", "-"], &format!("flush ruleset\n{FIREWALL_AS_NFT_PRINTS_IT}"));
         let theirs = connection.dump_ruleset().unwrap();
         assert_ne!(ours.generation, theirs.generation);
         let canonical = |ruleset: &Ruleset| {
-            let mut ruleset = ruleset.canonical(Ignore {
-                expirations: true,
-                ..Ignore::default()
-            });
+            let mut ruleset = ruleset.canonical(Ignore { expirations: true, ..Ignore::default() });
             for dump in ruleset.tables.iter_mut().flat_map(|table| &mut table.sets) {
                 // nft notes there how to print keys and that it gave the set by type.
                 dump.set.userdata.clear();
                 // It opens every list of ranges with a closed end at 0.
-                dump.elements
-                    .retain(|element| !(element.is_interval_end() && element.key == [0; 4]));
+                dump.elements.retain(|element| !(element.is_interval_end() && element.key == [0; 4]));
             }
             ruleset
         };
@@ -330,10 +261,7 @@ fn what_is_dumped_can_be_loaded_again_and_dumps_the_same() {
     in_namespace(|| {
         let mut connection = Connection::open().unwrap();
         connection.commit(&firewall()).unwrap();
-        let first = connection
-            .dump_table(&table())
-            .unwrap()
-            .expect("the table is there");
+        let first = connection.dump_table(&table()).unwrap().expect("the table is there");
         let text = serde_json::to_string(&first).unwrap();
         let saved: TableDump = serde_json::from_str(&text).unwrap();
         assert_eq!(saved, first);
@@ -356,14 +284,8 @@ fn what_is_dumped_can_be_loaded_again_and_dumps_the_same() {
             }
         }
         connection.commit(&batch).unwrap();
-        let second = connection
-            .dump_table(&table())
-            .unwrap()
-            .expect("the table is there");
-        let ignore = Ignore {
-            expirations: true,
-            ..Ignore::default()
-        };
+        let second = connection.dump_table(&table()).unwrap().expect("the table is there");
+        let ignore = Ignore { expirations: true, ..Ignore::default() };
         assert_eq!(first.canonical(ignore), second.canonical(ignore));
     });
 }
@@ -382,10 +304,7 @@ fn a_bad_batch_is_refused_whole_and_names_what_was_wrong() {
         let Err(Error::Refused(refusals)) = connection.commit(&batch) else {
             panic!("the batch should be refused");
         };
-        let seen: Vec<_> = refusals
-            .iter()
-            .map(|r| (r.index, r.label.as_str(), r.errno))
-            .collect();
+        let seen: Vec<_> = refusals.iter().map(|r| (r.index, r.label.as_str(), r.errno)).collect();
         assert_eq!(
             seen,
             [
@@ -422,15 +341,8 @@ fn an_object_too_long_for_a_message_is_named_and_nothing_is_sent() {
         let mut connection = Connection::open().unwrap();
         let mut batch = firewall();
         let long = Rule::new(vec![Expression::Counter(Counter::default()); 3000]);
-        batch
-            .append_rule(&ChainId::new(&table(), "input"), &long)
-            .label("the long rule");
-        assert_eq!(
-            connection.commit(&batch),
-            Err(Error::TooLong {
-                label: "the long rule".into()
-            })
-        );
+        batch.append_rule(&ChainId::new(&table(), "input"), &long).label("the long rule");
+        assert_eq!(connection.commit(&batch), Err(Error::TooLong { label: "the long rule".into() }));
         assert_eq!(connection.dump_table(&table()), Ok(None));
     });
 }
@@ -451,20 +363,10 @@ fn a_hundred_thousand_elements_are_loaded_in_one_batch_and_dumped() {
             .collect();
         batch.add_elements(&table(), "bans6", &elements);
         connection.commit(&batch).unwrap();
-        let mut keys: Vec<_> = connection
-            .dump_elements(&table(), "bans6")
-            .unwrap()
-            .into_iter()
-            .map(|e| e.key)
-            .collect();
+        let mut keys: Vec<_> =
+            connection.dump_elements(&table(), "bans6").unwrap().into_iter().map(|e| e.key).collect();
         keys.sort();
-        assert_eq!(
-            keys,
-            elements
-                .iter()
-                .map(|element| element.key.clone())
-                .collect::<Vec<_>>()
-        );
+        assert_eq!(keys, elements.iter().map(|element| element.key.clone()).collect::<Vec<_>>());
 
         let mut batch = Batch::new();
         batch.delete_elements(&table(), "bans6", &elements[..99_999]);
@@ -490,10 +392,7 @@ fn a_chain_is_flushed_and_filled_again_in_one_batch_and_keeps_its_sets() {
             connection.commit(&batch).unwrap();
         }
         let after = connection.dump_table(&table()).unwrap().unwrap();
-        let ignore = Ignore {
-            expirations: true,
-            ..Ignore::default()
-        };
+        let ignore = Ignore { expirations: true, ..Ignore::default() };
         assert_eq!(after.canonical(ignore), before.canonical(ignore));
         let handle = |dump: &TableDump| dump.chain("input").and_then(|chain| chain.chain.handle);
         assert_eq!(handle(&after), handle(&before));
@@ -517,9 +416,7 @@ fn rules_are_inserted_replaced_and_deleted_by_handle() {
             batch.append_rule(&chain, &port(number));
         }
         connection.commit(&batch).unwrap();
-        let rules = connection.dump_table(&table()).unwrap().unwrap().chains[0]
-            .rules
-            .clone();
+        let rules = connection.dump_table(&table()).unwrap().unwrap().chains[0].rules.clone();
         let handle = |at: usize| rules[at].handle.expect("a dumped rule has a handle");
 
         let mut batch = Batch::new();

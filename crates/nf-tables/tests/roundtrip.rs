@@ -50,11 +50,7 @@ fn data() -> impl Strategy<Value = Data> {
 }
 
 fn direction() -> impl Strategy<Value = Option<CtDirection>> {
-    prop_oneof![
-        Just(None),
-        Just(Some(CtDirection::Original)),
-        Just(Some(CtDirection::Reply))
-    ]
+    prop_oneof![Just(None), Just(Some(CtDirection::Original)), Just(Some(CtDirection::Reply))]
 }
 
 fn loads() -> impl Strategy<Value = Expression> {
@@ -66,12 +62,7 @@ fn loads() -> impl Strategy<Value = Expression> {
     ];
     prop_oneof![
         (register(), base.clone(), any::<u32>(), any::<u32>()).prop_map(|(dreg, base, offset, length)| {
-            Expression::Payload(Payload {
-                dreg,
-                base,
-                offset,
-                length,
-            })
+            Expression::Payload(Payload { dreg, base, offset, length })
         }),
         (register(), base, any::<[u32; 5]>()).prop_map(|(sreg, base, [offset, length, kind, at, flags])| {
             Expression::PayloadWrite(PayloadWrite {
@@ -84,14 +75,9 @@ fn loads() -> impl Strategy<Value = Expression> {
                 checksum_flags: flags,
             })
         }),
-        (0_u32..99, register()).prop_map(|(key, dreg)| Expression::Meta(Meta {
-            key: key.into(),
-            dreg
-        })),
-        (0_u32..99, register()).prop_map(|(key, sreg)| Expression::MetaSet(MetaSet {
-            key: key.into(),
-            sreg
-        })),
+        (0_u32..99, register()).prop_map(|(key, dreg)| Expression::Meta(Meta { key: key.into(), dreg })),
+        (0_u32..99, register())
+            .prop_map(|(key, sreg)| Expression::MetaSet(MetaSet { key: key.into(), sreg })),
         (0_u32..99, direction(), register()).prop_map(|(key, direction, dreg)| Expression::Ct(Ct {
             key: key.into(),
             direction,
@@ -104,34 +90,16 @@ fn loads() -> impl Strategy<Value = Expression> {
         })),
         (data(), register()).prop_map(|(data, dreg)| Expression::Immediate(Immediate { dreg, data })),
         (any::<u32>(), any::<u32>(), register()).prop_map(|(modulus, offset, dreg)| {
-            Expression::Numgen(Numgen {
-                kind: NumgenKind::Random,
-                modulus,
-                offset,
-                dreg,
-            })
+            Expression::Numgen(Numgen { kind: NumgenKind::Random, modulus, offset, dreg })
         }),
-        (
-            any::<[u32; 3]>(),
-            option::of(any::<u32>()),
-            register(),
-            register()
-        )
-            .prop_map(|([modulus, offset, length], seed, sreg, dreg)| {
+        (any::<[u32; 3]>(), option::of(any::<u32>()), register(), register()).prop_map(
+            |([modulus, offset, length], seed, sreg, dreg)| {
                 let kind = HashKind::Jenkins { sreg, length, seed };
-                Expression::Hash(Hash {
-                    kind,
-                    modulus,
-                    offset,
-                    dreg,
-                })
-            }),
+                Expression::Hash(Hash { kind, modulus, offset, dreg })
+            }
+        ),
         (register(), 0_u32..64).prop_map(|(dreg, flags)| {
-            Expression::Fib(Fib {
-                flags: FibFlags(flags),
-                result: FibResult::OutputName,
-                dreg,
-            })
+            Expression::Fib(Fib { flags: FibFlags(flags), result: FibResult::OutputName, dreg })
         }),
         (any::<u8>(), any::<u32>(), any::<bool>(), register()).prop_map(|(kind, offset, present, dreg)| {
             Expression::Exthdr(Exthdr {
@@ -163,38 +131,15 @@ fn tests() -> impl Strategy<Value = Expression> {
     ];
     prop_oneof![
         (register(), op, bytes()).prop_map(|(sreg, op, data)| Expression::Cmp(Cmp { sreg, op, data })),
-        (register(), register(), any::<u32>(), bits).prop_map(|(sreg, dreg, length, op)| {
-            Expression::Bitwise(Bitwise {
-                sreg,
-                dreg,
-                length,
-                op,
-            })
-        }),
-        (register(), bytes(), bytes()).prop_map(|(sreg, from, to)| {
-            Expression::Range(Range {
-                sreg,
-                op: RangeOp::NotIn,
-                from,
-                to,
-            })
-        }),
-        (
-            name(),
-            option::of(any::<u32>()),
-            register(),
-            option::of(register()),
-            any::<bool>()
-        )
-            .prop_map(|(set, set_id, sreg, dreg, inverse)| {
-                Expression::Lookup(Lookup {
-                    set,
-                    set_id,
-                    sreg,
-                    dreg,
-                    inverse,
-                })
-            }),
+        (register(), register(), any::<u32>(), bits)
+            .prop_map(|(sreg, dreg, length, op)| { Expression::Bitwise(Bitwise { sreg, dreg, length, op }) }),
+        (register(), bytes(), bytes())
+            .prop_map(|(sreg, from, to)| { Expression::Range(Range { sreg, op: RangeOp::NotIn, from, to }) }),
+        (name(), option::of(any::<u32>()), register(), option::of(register()), any::<bool>()).prop_map(
+            |(set, set_id, sreg, dreg, inverse)| {
+                Expression::Lookup(Lookup { set, set_id, sreg, dreg, inverse })
+            }
+        ),
         (any::<u32>(), any::<bool>())
             .prop_map(|(count, over)| Expression::Connlimit(Connlimit { count, over })),
     ]
@@ -202,13 +147,7 @@ fn tests() -> impl Strategy<Value = Expression> {
 
 fn limit() -> impl Strategy<Value = Expression> {
     (any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>()).prop_map(|(rate, seconds, burst, over)| {
-        Expression::Limit(Limit {
-            rate,
-            seconds,
-            burst,
-            kind: LimitKind::Bytes,
-            over,
-        })
+        Expression::Limit(Limit { rate, seconds, burst, kind: LimitKind::Bytes, over })
     })
 }
 
@@ -233,19 +172,10 @@ fn statements() -> impl Strategy<Value = Expression> {
         option::of(any::<u16>()),
     )
         .prop_map(|(prefix, level, flags, group, snaplen, threshold)| {
-            Expression::Log(Log {
-                prefix,
-                level,
-                flags,
-                group,
-                snaplen,
-                threshold,
-            })
+            Expression::Log(Log { prefix, level, flags, group, snaplen, threshold })
         });
-    let unknown = (name(), vec(any::<u8>(), 0..60)).prop_map(|(name, data)| Expression::Unknown {
-        name: format!("x-{name}"),
-        data,
-    });
+    let unknown = (name(), vec(any::<u8>(), 0..60))
+        .prop_map(|(name, data)| Expression::Unknown { name: format!("x-{name}"), data });
     prop_oneof![
         (any::<u64>(), any::<u64>())
             .prop_map(|(packets, bytes)| Expression::Counter(Counter { packets, bytes })),
@@ -257,26 +187,13 @@ fn statements() -> impl Strategy<Value = Expression> {
         Just(Expression::Notrack(Notrack {})),
         nat,
         (any::<u32>(), option::of(register())).prop_map(|(flags, port_min)| {
-            Expression::Masquerade(Masquerade {
-                flags: NatFlags(flags),
-                port_min,
-                port_max: None,
-            })
+            Expression::Masquerade(Masquerade { flags: NatFlags(flags), port_min, port_max: None })
         }),
         (any::<u16>(), any::<u16>(), 0_u32..4).prop_map(|(number, total, flags)| {
-            Expression::Queue(Queue {
-                number,
-                total,
-                flags: QueueFlags(flags),
-                sreg: None,
-            })
+            Expression::Queue(Queue { number, total, flags: QueueFlags(flags), sreg: None })
         }),
         (any::<u64>(), any::<u64>(), any::<u32>()).prop_map(|(bytes, consumed, flags)| {
-            Expression::Quota(Quota {
-                bytes,
-                consumed,
-                flags: QuotaFlags(flags),
-            })
+            Expression::Quota(Quota { bytes, consumed, flags: QuotaFlags(flags) })
         }),
         (name(), any::<u32>(), bytes()).prop_map(|(name, revision, info)| Expression::Match(Match {
             name,
@@ -293,18 +210,8 @@ fn statements() -> impl Strategy<Value = Expression> {
 }
 
 fn dynset() -> impl Strategy<Value = Expression> {
-    let expressions = vec(
-        prop_oneof![limit(), Just(Expression::Counter(Counter::default()))],
-        0..3,
-    );
-    (
-        name(),
-        register(),
-        option::of(register()),
-        option::of(milliseconds()),
-        any::<bool>(),
-        expressions,
-    )
+    let expressions = vec(prop_oneof![limit(), Just(Expression::Counter(Counter::default()))], 0..3);
+    (name(), register(), option::of(register()), option::of(milliseconds()), any::<bool>(), expressions)
         .prop_map(|(set, sreg_key, sreg_data, timeout, inverse, expressions)| {
             Expression::Dynset(Dynset {
                 set,
@@ -335,8 +242,8 @@ fn element() -> impl Strategy<Value = Element> {
         vec(expression(), 0..3),
         bytes(),
     )
-        .prop_map(
-            |(key, key_end, data, object, timeout, expiration, flags, expressions, userdata)| Element {
+        .prop_map(|(key, key_end, data, object, timeout, expiration, flags, expressions, userdata)| {
+            Element {
                 key,
                 key_end,
                 data,
@@ -346,37 +253,21 @@ fn element() -> impl Strategy<Value = Element> {
                 flags: ElementFlags(flags),
                 expressions,
                 userdata,
-            },
-        )
+            }
+        })
 }
 
 fn set() -> impl Strategy<Value = Set> {
     let data = prop_oneof![
         Just(None),
         Just(Some(MapData::Verdict)),
-        (0_u32..64, any::<u32>()).prop_map(|(kind, length)| {
-            Some(MapData::Value {
-                data_type: DataType(kind),
-                length,
-            })
-        }),
+        (0_u32..64, any::<u32>())
+            .prop_map(|(kind, length)| { Some(MapData::Value { data_type: DataType(kind), length }) }),
         any::<u32>().prop_map(|kind| Some(MapData::Object(ObjectKind(kind)))),
     ];
     (
-        (
-            name(),
-            any::<u32>(),
-            any::<u32>(),
-            any::<u32>(),
-            any::<u32>(),
-            data,
-        ),
-        (
-            option::of(milliseconds()),
-            option::of(any::<u32>()),
-            any::<bool>(),
-            option::of(any::<u32>()),
-        ),
+        (name(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), data),
+        (option::of(milliseconds()), option::of(any::<u32>()), any::<bool>(), option::of(any::<u32>())),
         (vec(any::<u32>(), 0..5), vec(expression(), 0..3), bytes()),
     )
         .prop_map(
@@ -390,11 +281,7 @@ fn set() -> impl Strategy<Value = Set> {
                     data,
                     timeout,
                     gc_interval,
-                    policy: if memory {
-                        SetPolicy::Memory
-                    } else {
-                        SetPolicy::Performance
-                    },
+                    policy: if memory { SetPolicy::Memory } else { SetPolicy::Performance },
                     size,
                     fields: rest.0,
                     expressions: rest.1,
@@ -525,12 +412,8 @@ fn attributes() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
         bytes[size - 1] = value;
         bytes
     });
-    vec(option::weighted(0.7, value), 0..12).prop_map(|values| {
-        (1..)
-            .zip(values)
-            .filter_map(|(kind, value)| Some((kind, value?)))
-            .collect()
-    })
+    vec(option::weighted(0.7, value), 0..12)
+        .prop_map(|values| (1..).zip(values).filter_map(|(kind, value)| Some((kind, value?))).collect())
 }
 
 proptest! {

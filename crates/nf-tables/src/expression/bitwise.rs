@@ -54,12 +54,7 @@ impl Bitwise {
         let mask = mask.into();
         let length = u32::try_from(mask.len()).unwrap_or(u32::MAX);
         let xor = vec![0; mask.len()];
-        Self {
-            sreg: register,
-            dreg: register,
-            length,
-            op: BitwiseOp::MaskXor { mask, xor },
-        }
+        Self { sreg: register, dreg: register, length, op: BitwiseOp::MaskXor { mask, xor } }
     }
 }
 
@@ -118,10 +113,7 @@ impl Codec for Bitwise {
             dreg: required(dreg, "a destination register")?,
             length: required(length, "a length")?,
             op: match op {
-                0 => BitwiseOp::MaskXor {
-                    mask: required(mask, "a mask")?,
-                    xor: required(xor, "a xor")?,
-                },
+                0 => BitwiseOp::MaskXor { mask: required(mask, "a mask")?, xor: required(xor, "a xor")? },
                 1 => BitwiseOp::ShiftLeft(bits(data)?),
                 2 => BitwiseOp::ShiftRight(bits(data)?),
                 other => return Err(unknown("bitwise operation", other)),

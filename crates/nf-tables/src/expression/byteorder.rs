@@ -87,10 +87,6 @@ impl fmt::Display for Byteorder {
             ByteorderOp::NetworkToHost => "ntoh",
             ByteorderOp::HostToNetwork => "hton",
         };
-        write!(
-            f,
-            "byteorder {} = {op}({}, {}, {})",
-            self.dreg, self.sreg, self.size, self.length
-        )
+        write!(f, "byteorder {} = {op}({}, {}, {})", self.dreg, self.sreg, self.size, self.length)
     }
 }

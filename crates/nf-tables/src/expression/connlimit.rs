@@ -36,20 +36,12 @@ impl Codec for Connlimit {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            count: required(count, "a count")?,
-            over: only_bit(flags, INVERSE)?,
-        })
+        Ok(Self { count: required(count, "a count")?, over: only_bit(flags, INVERSE)? })
     }
 }
 
 impl fmt::Display for Connlimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "connlimit count {} flags {:x}",
-            self.count,
-            u32::from(self.over)
-        )
+        write!(f, "connlimit count {} flags {:x}", self.count, u32::from(self.over))
     }
 }

@@ -111,10 +111,7 @@ impl CtKey {
     pub fn number(self) -> u32 {
         match self {
             Self::Other(number) => number,
-            named => (0..)
-                .zip(Self::NAMED)
-                .find(|(_, row)| row.0 == named)
-                .map_or(0, |(number, _)| number),
+            named => (0..).zip(Self::NAMED).find(|(_, row)| row.0 == named).map_or(0, |(number, _)| number),
         }
     }
 }
@@ -200,11 +197,7 @@ impl Codec for CtSet {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            key: required(key, "a ct key")?,
-            direction,
-            sreg: required(sreg, "a source register")?,
-        })
+        Ok(Self { key: required(key, "a ct key")?, direction, sreg: required(sreg, "a source register")? })
     }
 }
 

@@ -139,12 +139,7 @@ impl fmt::Display for Dynset {
             DynsetOp::Update => "update",
             DynsetOp::Delete => "delete",
         };
-        write!(
-            f,
-            "dynset {op} reg_key {} set {}",
-            self.sreg_key.number(),
-            self.set
-        )?;
+        write!(f, "dynset {op} reg_key {} set {}", self.sreg_key.number(), self.set)?;
         if let Some(data) = self.sreg_data {
             write!(f, " sreg_data {}", data.number())?;
         }

@@ -140,22 +140,13 @@ impl Codec for Exthdr {
 
 impl fmt::Display for Exthdr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            op,
-            kind,
-            offset,
-            length,
-            ..
-        } = self;
+        let Self { op, kind, offset, length, .. } = self;
         let op = op.name();
         match (self.sreg, self.dreg) {
             (Some(sreg), _) => write!(f, "exthdr write {op} {sreg} => {length}b @ {kind} + {offset}"),
             (None, Some(dreg)) => {
                 let present = if self.present { "present " } else { "" };
-                write!(
-                    f,
-                    "exthdr load {op} {length}b @ {kind} + {offset} {present}=> {dreg}"
-                )
+                write!(f, "exthdr load {op} {length}b @ {kind} + {offset} {present}=> {dreg}")
             }
             (None, None) => write!(f, "exthdr reset {op} {kind}"),
         }

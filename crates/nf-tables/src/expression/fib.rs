@@ -102,10 +102,7 @@ impl fmt::Display for Fib {
             (FibFlags::INPUT, "iif"),
             (FibFlags::OUTPUT, "oif"),
         ];
-        let set: Vec<_> = names
-            .iter()
-            .filter(|(flag, _)| self.flags.contains(*flag))
-            .collect();
+        let set: Vec<_> = names.iter().filter(|(flag, _)| self.flags.contains(*flag)).collect();
         for (index, (_, name)) in set.iter().enumerate() {
             let separator = if index + 1 < set.len() { " . " } else { " " };
             write!(f, "{name}{separator}")?;
@@ -115,11 +112,7 @@ impl fmt::Display for Fib {
             FibResult::OutputName => "oifname",
             FibResult::AddressType => "type",
         };
-        let present = if self.flags.contains(FibFlags::PRESENT) {
-            " present"
-        } else {
-            ""
-        };
+        let present = if self.flags.contains(FibFlags::PRESENT) { " present" } else { "" };
         write!(f, "{result}{present} => {}", self.dreg)
     }
 }

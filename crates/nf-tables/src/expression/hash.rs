@@ -104,17 +104,10 @@ impl fmt::Display for Hash {
         match self.kind {
             HashKind::Jenkins { sreg, length, seed } => {
                 let (dreg, seed, modulus) = (self.dreg, seed.unwrap_or(0), self.modulus);
-                write!(
-                    f,
-                    "hash {dreg} = jhash({sreg}, {length}, 0x{seed:x}) % mod {modulus}"
-                )?;
+                write!(f, "hash {dreg} = jhash({sreg}, {length}, 0x{seed:x}) % mod {modulus}")?;
             }
             HashKind::Symmetric => write!(f, "hash {} = symhash() % mod {}", self.dreg, self.modulus)?,
         }
-        if self.offset == 0 {
-            Ok(())
-        } else {
-            write!(f, " offset {}", self.offset)
-        }
+        if self.offset == 0 { Ok(()) } else { write!(f, " offset {}", self.offset) }
     }
 }

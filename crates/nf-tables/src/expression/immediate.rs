@@ -23,19 +23,13 @@ impl Immediate {
     /// Decides.
     #[must_use]
     pub fn verdict(verdict: Verdict) -> Self {
-        Self {
-            dreg: Register::VERDICT,
-            data: Data::Verdict(verdict),
-        }
+        Self { dreg: Register::VERDICT, data: Data::Verdict(verdict) }
     }
 
     /// Loads bytes.
     #[must_use]
     pub fn value(dreg: Register, value: impl Into<Vec<u8>>) -> Self {
-        Self {
-            dreg,
-            data: Data::Value(value.into()),
-        }
+        Self { dreg, data: Data::Value(value.into()) }
     }
 }
 
@@ -57,10 +51,7 @@ impl Codec for Immediate {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            dreg: required(dreg, "a destination register")?,
-            data: required(data, "a value")?,
-        })
+        Ok(Self { dreg: required(dreg, "a destination register")?, data: required(data, "a value")? })
     }
 }
 

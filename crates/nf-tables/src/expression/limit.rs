@@ -99,13 +99,7 @@ impl fmt::Display for Limit {
             LimitKind::Packets => "packets",
             LimitKind::Bytes => "bytes",
         };
-        let Self {
-            rate, burst, over, ..
-        } = self;
-        write!(
-            f,
-            "limit rate {rate}/{unit} burst {burst} type {kind} flags 0x{:x}",
-            u32::from(*over)
-        )
+        let Self { rate, burst, over, .. } = self;
+        write!(f, "limit rate {rate}/{unit} burst {burst} type {kind} flags 0x{:x}", u32::from(*over))
     }
 }

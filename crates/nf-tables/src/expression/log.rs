@@ -12,13 +12,8 @@ const QTHRESHOLD: u16 = 4;
 const LEVEL: u16 = 5;
 const FLAGS: u16 = 6;
 
-const FLAG_NAMES: [(u32, &str); 5] = [
-    (1, "tcpseq"),
-    (2, "tcpopt"),
-    (4, "ipopt"),
-    (8, "uid"),
-    (32, "macdecode"),
-];
+const FLAG_NAMES: [(u32, &str); 5] =
+    [(1, "tcpseq"), (2, "tcpopt"), (4, "ipopt"), (8, "uid"), (32, "macdecode")];
 
 /// Writes about the packet to the kernel's log, or sends it to a program (`group`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,10 +36,7 @@ impl Log {
     /// A line in the kernel's log.
     #[must_use]
     pub fn with_prefix(prefix: impl Into<String>) -> Self {
-        Self {
-            prefix: Some(prefix.into()),
-            ..Self::default()
-        }
+        Self { prefix: Some(prefix.into()), ..Self::default() }
     }
 }
 

@@ -33,22 +33,13 @@ impl Lookup {
     /// Whether the key is in the set.
     #[must_use]
     pub fn contains(set: impl Into<String>, key: Register) -> Self {
-        Self {
-            set: set.into(),
-            set_id: None,
-            sreg: key,
-            dreg: None,
-            inverse: false,
-        }
+        Self { set: set.into(), set_id: None, sreg: key, dreg: None, inverse: false }
     }
 
     /// Decides by what the key leads to.
     #[must_use]
     pub fn dispatch(map: impl Into<String>, key: Register) -> Self {
-        Self {
-            dreg: Some(Register::VERDICT),
-            ..Self::contains(map, key)
-        }
+        Self { dreg: Some(Register::VERDICT), ..Self::contains(map, key) }
     }
 }
 

@@ -126,10 +126,7 @@ impl MetaKey {
     pub fn number(self) -> u32 {
         match self {
             Self::Other(number) => number,
-            named => (0..)
-                .zip(Self::NAMED)
-                .find(|(_, row)| row.0 == named)
-                .map_or(0, |(number, _)| number),
+            named => (0..).zip(Self::NAMED).find(|(_, row)| row.0 == named).map_or(0, |(number, _)| number),
         }
     }
 }
@@ -170,10 +167,7 @@ impl Codec for Meta {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            key: required(key, "a meta key")?,
-            dreg: required(dreg, "a destination register")?,
-        })
+        Ok(Self { key: required(key, "a meta key")?, dreg: required(dreg, "a destination register")? })
     }
 }
 
@@ -195,10 +189,7 @@ impl Codec for MetaSet {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            key: required(key, "a meta key")?,
-            sreg: required(sreg, "a source register")?,
-        })
+        Ok(Self { key: required(key, "a meta key")?, sreg: required(sreg, "a source register")? })
     }
 }
 

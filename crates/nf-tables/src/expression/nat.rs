@@ -209,11 +209,7 @@ impl fmt::Display for Nat {
         show("addr_max", self.address_max, f)?;
         show("proto_min", self.port_min, f)?;
         show("proto_max", self.port_max, f)?;
-        if self.flags.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " flags 0x{:x}", self.flags.0)
-        }
+        if self.flags.is_empty() { Ok(()) } else { write!(f, " flags 0x{:x}", self.flags.0) }
     }
 }
 
@@ -222,11 +218,7 @@ impl fmt::Display for Masquerade {
         f.write_str("masq")?;
         show("proto_min", self.port_min, f)?;
         show("proto_max", self.port_max, f)?;
-        if self.flags.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " flags 0x{:x}", self.flags.0)
-        }
+        if self.flags.is_empty() { Ok(()) } else { write!(f, " flags 0x{:x}", self.flags.0) }
     }
 }
 
@@ -235,10 +227,6 @@ impl fmt::Display for Redirect {
         f.write_str("redir")?;
         show("proto_min", self.port_min, f)?;
         show("proto_max", self.port_max, f)?;
-        if self.flags.is_empty() {
-            Ok(())
-        } else {
-            write!(f, " flags 0x{:x}", self.flags.0)
-        }
+        if self.flags.is_empty() { Ok(()) } else { write!(f, " flags 0x{:x}", self.flags.0) }
     }
 }

@@ -82,10 +82,6 @@ impl fmt::Display for Numgen {
             NumgenKind::Random => "random",
         };
         write!(f, "numgen {} = {kind} mod {}", self.dreg, self.modulus)?;
-        if self.offset == 0 {
-            Ok(())
-        } else {
-            write!(f, " offset {}", self.offset)
-        }
+        if self.offset == 0 { Ok(()) } else { write!(f, " offset {}", self.offset) }
     }
 }

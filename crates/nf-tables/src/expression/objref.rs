@@ -70,11 +70,7 @@ impl Codec for Objref {
         match sreg {
             Some(_) if kind.is_some() || name.is_some() => Err(unknown_attribute(IMMEDIATE_NAME)),
             None if set.is_some() || set_id.is_some() => Err(unknown_attribute(SET_NAME)),
-            Some(sreg) => Ok(Self::Map {
-                sreg,
-                set: required(set, "a map's name")?,
-                set_id,
-            }),
+            Some(sreg) => Ok(Self::Map { sreg, set: required(set, "a map's name")?, set_id }),
             None => Ok(Self::Named {
                 kind: required(kind, "an object's kind")?,
                 name: required(name, "an object's name")?,

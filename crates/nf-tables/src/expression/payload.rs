@@ -167,43 +167,16 @@ impl Codec for PayloadWrite {
 
 impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            dreg,
-            base,
-            offset,
-            length,
-        } = self;
-        write!(
-            f,
-            "payload load {length}b @ {} header + {offset} => {dreg}",
-            base.name()
-        )
+        let Self { dreg, base, offset, length } = self;
+        write!(f, "payload load {length}b @ {} header + {offset} => {dreg}", base.name())
     }
 }
 
 impl fmt::Display for PayloadWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            sreg,
-            base,
-            offset,
-            length,
-            ..
-        } = self;
-        write!(
-            f,
-            "payload write {sreg} => {length}b @ {} header + {offset}",
-            base.name()
-        )?;
-        let Self {
-            checksum_kind,
-            checksum_offset,
-            checksum_flags,
-            ..
-        } = self;
-        write!(
-            f,
-            " csum_type {checksum_kind} csum_off {checksum_offset} csum_flags 0x{checksum_flags:x}"
-        )
+        let Self { sreg, base, offset, length, .. } = self;
+        write!(f, "payload write {sreg} => {length}b @ {} header + {offset}", base.name())?;
+        let Self { checksum_kind, checksum_offset, checksum_flags, .. } = self;
+        write!(f, " csum_type {checksum_kind} csum_off {checksum_offset} csum_flags 0x{checksum_flags:x}")
     }
 }

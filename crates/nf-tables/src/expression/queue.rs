@@ -49,12 +49,7 @@ impl Codec for Queue {
     }
 
     fn decode(attributes: Attributes<'_>) -> Result<Self, DecodeError> {
-        let mut queue = Self {
-            number: 0,
-            total: 1,
-            flags: QueueFlags::NONE,
-            sreg: None,
-        };
+        let mut queue = Self { number: 0, total: 1, flags: QueueFlags::NONE, sreg: None };
         let mut fixed = false;
         for attribute in attributes {
             let attribute = attribute?;
@@ -87,10 +82,6 @@ impl fmt::Display for Queue {
         if self.flags.contains(QueueFlags::BYPASS) {
             f.write_str(" bypass")?;
         }
-        if self.flags.contains(QueueFlags::FANOUT) {
-            f.write_str(" fanout")
-        } else {
-            Ok(())
-        }
+        if self.flags.contains(QueueFlags::FANOUT) { f.write_str(" fanout") } else { Ok(()) }
     }
 }

@@ -55,20 +55,12 @@ impl Codec for Quota {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            bytes: required(bytes, "a quota")?,
-            consumed,
-            flags,
-        })
+        Ok(Self { bytes: required(bytes, "a quota")?, consumed, flags })
     }
 }
 
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "quota bytes {} consumed {} flags {}",
-            self.bytes, self.consumed, self.flags.0
-        )
+        write!(f, "quota bytes {} consumed {} flags {}", self.bytes, self.consumed, self.flags.0)
     }
 }

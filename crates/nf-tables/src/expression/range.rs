@@ -84,12 +84,6 @@ impl fmt::Display for Range {
             RangeOp::In => "eq",
             RangeOp::NotIn => "neq",
         };
-        write!(
-            f,
-            "range {op} {} {} {}",
-            self.sreg,
-            Words(&self.from),
-            Words(&self.to)
-        )
+        write!(f, "range {op} {} {} {}", self.sreg, Words(&self.from), Words(&self.to))
     }
 }

@@ -81,10 +81,7 @@ impl Codec for Routing {
                 other => return Err(unknown_attribute(other)),
             }
         }
-        Ok(Self {
-            key: required(key, "a rt key")?,
-            dreg: required(dreg, "a destination register")?,
-        })
+        Ok(Self { key: required(key, "a rt key")?, dreg: required(dreg, "a destination register")? })
     }
 }
 

@@ -91,11 +91,7 @@ impl Codec for SocketLookup {
         if key != SocketKey::CgroupV2 && level != 0 {
             return Err(unknown_attribute(LEVEL));
         }
-        Ok(Self {
-            key,
-            level,
-            dreg: required(dreg, "a destination register")?,
-        })
+        Ok(Self { key, level, dreg: required(dreg, "a destination register")? })
     }
 }
 

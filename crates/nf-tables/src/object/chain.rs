@@ -46,10 +46,7 @@ impl ChainId {
     /// The chain of that name.
     #[must_use]
     pub fn new(table: &TableId, name: impl Into<String>) -> Self {
-        Self {
-            table: table.clone(),
-            name: name.into(),
-        }
+        Self { table: table.clone(), name: name.into() }
     }
 }
 
@@ -152,10 +149,7 @@ impl HookPoint {
         Self::ALL
             .into_iter()
             .find(|point| point.number(family) == Some(number))
-            .ok_or(DecodeError::Unknown {
-                what: "hook",
-                value: u64::from(number),
-            })
+            .ok_or(DecodeError::Unknown { what: "hook", value: u64::from(number) })
     }
 }
 
@@ -197,29 +191,14 @@ impl Chain {
     /// A chain that is only jumped to.
     #[must_use]
     pub fn regular(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            hook: None,
-            flags: ChainFlags::NONE,
-            handle: None,
-            userdata: Vec::new(),
-        }
+        Self { name: name.into(), hook: None, flags: ChainFlags::NONE, handle: None, userdata: Vec::new() }
     }
 
     /// A filter chain at a hook.
     #[must_use]
     pub fn base(name: impl Into<String>, point: HookPoint, priority: i32, policy: Policy) -> Self {
-        let hook = Hook {
-            point,
-            priority,
-            kind: ChainKind::Filter,
-            policy,
-            devices: Vec::new(),
-        };
-        Self {
-            hook: Some(hook),
-            ..Self::regular(name)
-        }
+        let hook = Hook { point, priority, kind: ChainKind::Filter, policy, devices: Vec::new() };
+        Self { hook: Some(hook), ..Self::regular(name) }
     }
 
     /// Its comment.
@@ -256,11 +235,7 @@ impl Chain {
             w.string(TYPE, hook.kind.name());
         }
         if !self.flags.is_empty() {
-            let base = if self.hook.is_some() {
-                BASE
-            } else {
-                ChainFlags::NONE
-            };
+            let base = if self.hook.is_some() { BASE } else { ChainFlags::NONE };
             w.u32_be(FLAGS, (self.flags | base).0);
         }
         if !self.userdata.is_empty() {
@@ -296,13 +271,9 @@ impl Chain {
                 _ => {}
             }
         }
-        chain.name = name.ok_or(DecodeError::Missing {
-            what: "a chain's name",
-        })?;
+        chain.name = name.ok_or(DecodeError::Missing { what: "a chain's name" })?;
         chain.hook = hook.map(|hook| Hook { policy, kind, ..hook });
-        let table = table.ok_or(DecodeError::Missing {
-            what: "a chain's table",
-        })?;
+        let table = table.ok_or(DecodeError::Missing { what: "a chain's table" })?;
         Ok((TableId::new(family, table), chain))
     }
 }
@@ -326,12 +297,8 @@ impl Hook {
             }
         }
         Ok(Self {
-            point: point.ok_or(DecodeError::Missing {
-                what: "a hook's number",
-            })?,
-            priority: priority.ok_or(DecodeError::Missing {
-                what: "a hook's priority",
-            })?,
+            point: point.ok_or(DecodeError::Missing { what: "a hook's number" })?,
+            priority: priority.ok_or(DecodeError::Missing { what: "a hook's priority" })?,
             kind: ChainKind::Filter,
             policy: Policy::Accept,
             devices,
@@ -343,10 +310,7 @@ fn decode_policy(number: u32) -> Result<Policy, DecodeError> {
     match number {
         0 => Ok(Policy::Drop),
         1 => Ok(Policy::Accept),
-        other => Err(DecodeError::Unknown {
-            what: "chain policy",
-            value: u64::from(other),
-        }),
+        other => Err(DecodeError::Unknown { what: "chain policy", value: u64::from(other) }),
     }
 }
 
@@ -355,8 +319,6 @@ fn decode_kind(name: &str) -> Result<ChainKind, DecodeError> {
         "filter" => Ok(ChainKind::Filter),
         "nat" => Ok(ChainKind::Nat),
         "route" => Ok(ChainKind::Route),
-        _ => Err(DecodeError::Missing {
-            what: "a known chain type",
-        }),
+        _ => Err(DecodeError::Missing { what: "a known chain type" }),
     }
 }

@@ -60,19 +60,13 @@ impl Element {
     /// An element with this key.
     #[must_use]
     pub fn new(key: impl Into<Vec<u8>>) -> Self {
-        Self {
-            key: key.into(),
-            ..Self::default()
-        }
+        Self { key: key.into(), ..Self::default() }
     }
 
     /// The element that stands for all keys that are not there.
     #[must_use]
     pub fn catch_all() -> Self {
-        Self {
-            flags: ElementFlags::CATCH_ALL,
-            ..Self::default()
-        }
+        Self { flags: ElementFlags::CATCH_ALL, ..Self::default() }
     }
 
     /// The elements that make up the range from `first` to `last`, both in it, in a set of
@@ -82,10 +76,7 @@ impl Element {
     pub fn range(first: &[u8], last: &[u8]) -> Vec<Self> {
         let mut elements = vec![Self::new(first)];
         if let Some(after) = successor(last) {
-            elements.push(Self {
-                flags: ElementFlags::INTERVAL_END,
-                ..Self::new(after)
-            });
+            elements.push(Self { flags: ElementFlags::INTERVAL_END, ..Self::new(after) });
         }
         elements
     }
@@ -93,37 +84,25 @@ impl Element {
     /// The same element, staying for `timeout`.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self {
-            timeout: Some(timeout),
-            ..self
-        }
+        Self { timeout: Some(timeout), ..self }
     }
 
     /// The same element, leading to `verdict`.
     #[must_use]
     pub fn with_verdict(self, verdict: Verdict) -> Self {
-        Self {
-            data: Some(Data::Verdict(verdict)),
-            ..self
-        }
+        Self { data: Some(Data::Verdict(verdict)), ..self }
     }
 
     /// The same element, leading to `value`.
     #[must_use]
     pub fn with_value(self, value: impl Into<Vec<u8>>) -> Self {
-        Self {
-            data: Some(Data::Value(value.into())),
-            ..self
-        }
+        Self { data: Some(Data::Value(value.into())), ..self }
     }
 
     /// The same element with a comment; see [`userdata::COMMENT_MAX`].
     #[must_use]
     pub fn with_comment(self, comment: &str) -> Self {
-        Self {
-            userdata: userdata::with_comment(Owner::Element, comment),
-            ..self
-        }
+        Self { userdata: userdata::with_comment(Owner::Element, comment), ..self }
     }
 
     /// Its comment.
@@ -197,9 +176,7 @@ impl Element {
         if element.flags.contains(ElementFlags::CATCH_ALL) {
             return Ok(element);
         }
-        element.key = key.ok_or(DecodeError::Missing {
-            what: "an element's key",
-        })?;
+        element.key = key.ok_or(DecodeError::Missing { what: "an element's key" })?;
         Ok(element)
     }
 }

@@ -61,10 +61,7 @@ impl TryFrom<u8> for Family {
             7 => Self::Bridge,
             10 => Self::Ip6,
             other => {
-                return Err(DecodeError::Unknown {
-                    what: "family",
-                    value: u64::from(other),
-                });
+                return Err(DecodeError::Unknown { what: "family", value: u64::from(other) });
             }
         })
     }

@@ -61,18 +61,12 @@ impl NamedObject {
             }
         }
         let object = Self {
-            name: name.ok_or(DecodeError::Missing {
-                what: "an object's name",
-            })?,
-            kind: kind.ok_or(DecodeError::Missing {
-                what: "an object's kind",
-            })?,
+            name: name.ok_or(DecodeError::Missing { what: "an object's name" })?,
+            kind: kind.ok_or(DecodeError::Missing { what: "an object's kind" })?,
             handle,
             data,
         };
-        let table = table.ok_or(DecodeError::Missing {
-            what: "an object's table",
-        })?;
+        let table = table.ok_or(DecodeError::Missing { what: "an object's table" })?;
         Ok((TableId::new(family, table), object))
     }
 }

@@ -30,19 +30,13 @@ impl Rule {
     /// A rule of these expressions.
     #[must_use]
     pub fn new(expressions: Vec<Expression>) -> Self {
-        Self {
-            expressions,
-            ..Self::default()
-        }
+        Self { expressions, ..Self::default() }
     }
 
     /// The same rule with a comment; see [`userdata::COMMENT_MAX`].
     #[must_use]
     pub fn with_comment(self, comment: &str) -> Self {
-        Self {
-            userdata: userdata::with_comment(Owner::Rule, comment),
-            ..self
-        }
+        Self { userdata: userdata::with_comment(Owner::Rule, comment), ..self }
     }
 
     /// Its comment.
@@ -80,12 +74,8 @@ impl Rule {
                 _ => {}
             }
         }
-        let table = table.ok_or(DecodeError::Missing {
-            what: "a rule's table",
-        })?;
-        let chain = chain.ok_or(DecodeError::Missing {
-            what: "a rule's chain",
-        })?;
+        let table = table.ok_or(DecodeError::Missing { what: "a rule's table" })?;
+        let chain = chain.ok_or(DecodeError::Missing { what: "a rule's chain" })?;
         Ok((ChainId::new(&TableId::new(family, table), chain), rule))
     }
 }

@@ -149,29 +149,19 @@ impl Set {
             MapData::Verdict | MapData::Value { .. } => SetFlags::MAP,
             MapData::Object(_) => SetFlags::OBJECT,
         };
-        Self {
-            data: Some(data),
-            flags: flag,
-            ..Self::new(name, key_type, key_length)
-        }
+        Self { data: Some(data), flags: flag, ..Self::new(name, key_type, key_length) }
     }
 
     /// The same set with more flags.
     #[must_use]
     pub fn with_flags(self, flags: SetFlags) -> Self {
-        Self {
-            flags: self.flags | flags,
-            ..self
-        }
+        Self { flags: self.flags | flags, ..self }
     }
 
     /// The same set whose elements go after `timeout`, unless they say otherwise.
     #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
-        Self {
-            timeout: Some(timeout),
-            ..self.with_flags(SetFlags::TIMEOUT)
-        }
+        Self { timeout: Some(timeout), ..self.with_flags(SetFlags::TIMEOUT) }
     }
 
     /// The same set with a comment; see [`userdata::COMMENT_MAX`].
@@ -279,17 +269,12 @@ impl Set {
         }
         set.data = match (data_type, object) {
             (Some(DataType::VERDICT), _) => Some(MapData::Verdict),
-            (Some(data_type), _) => Some(MapData::Value {
-                data_type,
-                length: data_length,
-            }),
+            (Some(data_type), _) => Some(MapData::Value { data_type, length: data_length }),
             (None, Some(kind)) => Some(MapData::Object(kind)),
             (None, None) => None,
         };
         set.name = name.ok_or(DecodeError::Missing { what: "a set's name" })?;
-        let table = table.ok_or(DecodeError::Missing {
-            what: "a set's table",
-        })?;
+        let table = table.ok_or(DecodeError::Missing { what: "a set's table" })?;
         Ok((TableId::new(family, table), set))
     }
 

@@ -38,10 +38,7 @@ impl TableId {
     /// The table of that name.
     #[must_use]
     pub fn new(family: Family, name: impl Into<String>) -> Self {
-        Self {
-            family,
-            name: name.into(),
-        }
+        Self { family, name: name.into() }
     }
 }
 
@@ -127,9 +124,7 @@ impl Table {
                 _ => {}
             }
         }
-        table.name = name.ok_or(DecodeError::Missing {
-            what: "a table's name",
-        })?;
+        table.name = name.ok_or(DecodeError::Missing { what: "a table's name" })?;
         Ok(table)
     }
 }

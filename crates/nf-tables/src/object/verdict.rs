@@ -71,14 +71,8 @@ impl Verdict {
                 other => return Err(crate::expression::unknown_attribute(other)),
             }
         }
-        let code = code.ok_or(DecodeError::Missing {
-            what: "a verdict's code",
-        })?;
-        let named = |chain: Option<String>| {
-            chain.ok_or(DecodeError::Missing {
-                what: "a jump's chain",
-            })
-        };
+        let code = code.ok_or(DecodeError::Missing { what: "a verdict's code" })?;
+        let named = |chain: Option<String>| chain.ok_or(DecodeError::Missing { what: "a jump's chain" });
         Ok(match code.cast_signed() {
             0 => Self::Drop,
             1 => Self::Accept,
@@ -89,10 +83,7 @@ impl Verdict {
             RETURN => Self::Return,
             _ if code & 0xffff == 3 => Self::Queue(u16::try_from(code >> 16).unwrap_or(u16::MAX)),
             _ => {
-                return Err(DecodeError::Unknown {
-                    what: "verdict",
-                    value: u64::from(code),
-                });
+                return Err(DecodeError::Unknown { what: "verdict", value: u64::from(code) });
             }
         })
     }

@@ -23,16 +23,8 @@ const fn field(name: &'static str, values: &'static [&'static str], range: Optio
 }
 
 const FIELDS: &[Field] = &[
-    field(
-        "ip saddr",
-        &["192.0.2.1", "198.51.100.7"],
-        Some("192.0.2.10-192.0.2.77"),
-    ),
-    field(
-        "ip daddr",
-        &["10.0.0.0/8", "192.0.2.128/25", "172.16.0.0/12"],
-        None,
-    ),
+    field("ip saddr", &["192.0.2.1", "198.51.100.7"], Some("192.0.2.10-192.0.2.77")),
+    field("ip daddr", &["10.0.0.0/8", "192.0.2.128/25", "172.16.0.0/12"], None),
     field("ip protocol", &["tcp", "udp", "icmp"], None),
     field("ip ttl", &["1", "64"], Some("33-55")),
     field("ip dscp", &["cs1", "af21"], None),
@@ -41,16 +33,8 @@ const FIELDS: &[Field] = &[
     field("ip frag-off", &["0x1000", "0x2000"], Some("33-45")),
     field("ip version", &["4"], None),
     field("ip hdrlength", &["5", "15"], None),
-    field(
-        "ip6 saddr",
-        &["2001:db8::1", "fe80::1"],
-        Some("2001:db8::1-2001:db8::ff"),
-    ),
-    field(
-        "ip6 daddr",
-        &["2001:db8::/32", "fe80::/10", "2001:db8:1:2::/64"],
-        None,
-    ),
+    field("ip6 saddr", &["2001:db8::1", "fe80::1"], Some("2001:db8::1-2001:db8::ff")),
+    field("ip6 daddr", &["2001:db8::/32", "fe80::/10", "2001:db8:1:2::/64"], None),
     field("ip6 nexthdr", &["tcp", "udp", "ipv6-icmp"], Some("33-44")),
     field("ip6 hoplimit", &["1", "255"], Some("33-44")),
     field("ip6 flowlabel", &["22", "233"], None),
@@ -66,26 +50,14 @@ const FIELDS: &[Field] = &[
     field("sctp sport", &["23", "3868"], Some("23-44")),
     field("dccp dport", &["23", "46"], Some("21-35")),
     field("th dport", &["53", "88"], Some("1-1023")),
-    field(
-        "icmp type",
-        &["echo-request", "time-exceeded", "destination-unreachable"],
-        None,
-    ),
+    field("icmp type", &["echo-request", "time-exceeded", "destination-unreachable"], None),
     field("icmp code", &["111"], Some("33-55")),
-    field(
-        "icmpv6 type",
-        &["echo-request", "nd-neighbor-solicit", "packet-too-big"],
-        None,
-    ),
+    field("icmpv6 type", &["echo-request", "nd-neighbor-solicit", "packet-too-big"], None),
     field("icmpv6 code", &["4"], Some("3-66")),
     field("ah spi", &["111"], Some("111-222")),
     field("esp sequence", &["22"], Some("22-24")),
     field("comp cpi", &["1"], Some("1-100")),
-    field(
-        "ct state",
-        &["new", "established", "related", "invalid", "untracked"],
-        None,
-    ),
+    field("ct state", &["new", "established", "related", "invalid", "untracked"], None),
     field("ct status", &["expected", "seen-reply", "assured", "dnat"], None),
     field("ct mark", &["0", "0x32"], Some("0x11-0x33")),
     field("ct direction", &["original", "reply"], None),
@@ -99,11 +71,7 @@ const FIELDS: &[Field] = &[
     field("ct reply ip6 daddr", &["2001:db8::1"], None),
     field("ct original protocol", &["tcp", "udp"], None),
     field("meta nfproto", &["ipv4", "ipv6"], None),
-    field(
-        "meta l4proto",
-        &["tcp", "udp", "icmp", "ipv6-icmp"],
-        Some("33-45"),
-    ),
+    field("meta l4proto", &["tcp", "udp", "icmp", "ipv6-icmp"], Some("33-45")),
     field("meta length", &["1000", "64"], Some("33-45")),
     field("meta protocol", &["ip", "ip6", "arp", "vlan"], None),
     field("meta mark", &["0x4", "0x32"], Some("0x11-0x33")),
@@ -112,11 +80,7 @@ const FIELDS: &[Field] = &[
     field("meta skgid", &["0", "1000"], Some("3001-3005")),
     field("meta iif", &["\"lo\""], None),
     field("meta oif", &["\"lo\""], None),
-    field(
-        "meta iifname",
-        &["\"lo\"", "\"eth0\"", "\"wlan0123456789a\""],
-        None,
-    ),
+    field("meta iifname", &["\"lo\"", "\"eth0\"", "\"wlan0123456789a\""], None),
     field("meta oifname", &["\"lo\"", "\"eth0\""], None),
     field("meta iiftype", &["ether", "loopback", "ppp"], None),
     field("meta iifkind", &["\"vrf\"", "\"veth\""], None),
@@ -127,11 +91,7 @@ const FIELDS: &[Field] = &[
     field("meta day", &["\"Saturday\"", "\"Monday\""], None),
     field("meta secpath", &["exists", "missing"], None),
     field("meta sdifname", &["\"vrf1\""], None),
-    field(
-        "ether saddr",
-        &["00:0f:54:0c:11:04"],
-        Some("00:01:02:03:04:05-00:01:02:03:04:99"),
-    ),
+    field("ether saddr", &["00:0f:54:0c:11:04"], Some("00:01:02:03:04:05-00:01:02:03:04:99")),
     field("ether type", &["ip", "ip6", "arp"], None),
     field("vlan id", &["4094"], None),
     field("exthdr frag", &["exists", "missing"], None),
@@ -334,10 +294,7 @@ const OTHERS: &[(Family, &str)] = &[
     (Family::Ip, "tcp dport 80 dnat to 10.0.0.1:8080"),
     (Family::Ip, "ip option ra value 0"),
     (Family::Ip, "fib saddr . iif oif missing drop"),
-    (
-        Family::Ip6,
-        "ip6 saddr fe80::/10 icmpv6 type { nd-neighbor-solicit, nd-router-advert } accept",
-    ),
+    (Family::Ip6, "ip6 saddr fe80::/10 icmpv6 type { nd-neighbor-solicit, nd-router-advert } accept"),
     (Family::Ip6, "tcp dport 22 accept"),
     (Family::Ip6, "reject with icmpv6 addr-unreachable"),
     (Family::Ip6, "reject with tcp reset"),
@@ -373,22 +330,14 @@ limit slow { rate 5/second }
 
 /// All rules.
 pub(crate) fn cases() -> Vec<Case> {
-    let case = |family, text: String| Case {
-        family,
-        text,
-        golden: None,
-    };
+    let case = |family, text: String| Case { family, text, golden: None };
     let mut cases: Vec<_> = FIELDS
         .iter()
         .flat_map(of_field)
         .chain(INET.lines().map(str::to_owned))
         .map(|text| case(Family::Inet, text))
         .collect();
-    cases.extend(
-        OTHERS
-            .iter()
-            .map(|(family, text)| case(*family, (*text).to_owned())),
-    );
+    cases.extend(OTHERS.iter().map(|(family, text)| case(*family, (*text).to_owned())));
     cases
 }
 
@@ -403,11 +352,7 @@ fn of_field(field: &Field) -> Vec<String> {
         let list = field.values.join(", ");
         rules.push(format!("{name} {{ {list} }} accept"));
         rules.push(format!("{name} != {{ {list} }} log prefix \"other \""));
-        let pairs: Vec<_> = field
-            .values
-            .iter()
-            .map(|value| format!("{value} : accept"))
-            .collect();
+        let pairs: Vec<_> = field.values.iter().map(|value| format!("{value} : accept")).collect();
         rules.push(format!("{name} vmap {{ {} }}", pairs.join(", ")));
     }
     if let Some(range) = field.range {

@@ -22,23 +22,13 @@ mod source;
 
 use corpus::Case;
 
-const FAMILIES: [Family; 6] = [
-    Family::Inet,
-    Family::Ip,
-    Family::Ip6,
-    Family::Bridge,
-    Family::Arp,
-    Family::Netdev,
-];
+const FAMILIES: [Family; 6] =
+    [Family::Inet, Family::Ip, Family::Ip6, Family::Bridge, Family::Arp, Family::Netdev];
 
 fn check_all(cases: &[Case], declarations: &str) -> check::Tally {
     let mut tally = check::Tally::default();
     for family in FAMILIES {
-        let some: Vec<_> = cases
-            .iter()
-            .filter(|case| case.family == family)
-            .cloned()
-            .collect();
+        let some: Vec<_> = cases.iter().filter(|case| case.family == family).cloned().collect();
         if !some.is_empty() {
             let declarations = if family == Family::Inet { declarations } else { "" };
             check::family(family, &some, declarations, &mut tally);

@@ -23,11 +23,7 @@ pub(crate) fn cases() -> Result<Vec<Case>, String> {
     if files.is_empty() {
         return Err(format!("no goldens in {}", tree.display()));
     }
-    Ok(files
-        .iter()
-        .filter_map(|file| fs::read_to_string(file).ok())
-        .flat_map(|text| blocks(&text))
-        .collect())
+    Ok(files.iter().filter_map(|file| fs::read_to_string(file).ok()).flat_map(|text| blocks(&text)).collect())
 }
 
 fn payload_files(directory: &Path, files: &mut Vec<PathBuf>) {
@@ -37,10 +33,7 @@ fn payload_files(directory: &Path, files: &mut Vec<PathBuf>) {
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
             payload_files(&path, files);
-        } else if path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().contains(".t.payload"))
-        {
+        } else if path.file_name().is_some_and(|name| name.to_string_lossy().contains(".t.payload")) {
             files.push(path);
         }
     }
@@ -60,27 +53,16 @@ fn blocks(text: &str) -> Vec<Case> {
         } else if let Some(family) = line.split(' ').next().and_then(family)
             && let Some(text) = rule.take()
         {
-            cases.push(Case {
-                family,
-                text,
-                golden: Some(Vec::new()),
-            });
+            cases.push(Case { family, text, golden: Some(Vec::new()) });
         }
     }
     cases
 }
 
 fn family(name: &str) -> Option<Family> {
-    [
-        Family::Inet,
-        Family::Ip,
-        Family::Ip6,
-        Family::Arp,
-        Family::Bridge,
-        Family::Netdev,
-    ]
-    .into_iter()
-    .find(|family| family.name() == name)
+    [Family::Inet, Family::Ip, Family::Ip6, Family::Arp, Family::Bridge, Family::Netdev]
+        .into_iter()
+        .find(|family| family.name() == name)
 }
 
 /// The unpacked source package of the release that this machine runs.
@@ -105,9 +87,7 @@ fn fetched() -> Result<PathBuf, String> {
     ];
     let apt_get = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
-        command
-            .current_dir(&place)
-            .args(options.iter().flat_map(|option| ["-o", option]));
+        command.current_dir(&place).args(options.iter().flat_map(|option| ["-o", option]));
         run(command.args(arguments))
     };
     apt_get(&["-q", "update"])?;
@@ -126,44 +106,28 @@ fn fetched() -> Result<PathBuf, String> {
 
 fn unpacked(place: &Path) -> Option<PathBuf> {
     let entries = fs::read_dir(place).ok()?;
-    entries
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.join("tests/py").is_dir())
+    entries.flatten().map(|entry| entry.path()).find(|path| path.join("tests/py").is_dir())
 }
 
 /// The Debian mirror among those that apt uses.
 fn mirror() -> Result<String, String> {
     let sites = run(Command::new("apt-get").args(["indextargets", "--format", "$(SITE)"]))?;
-    let debian = sites
-        .lines()
-        .map(|site| site.trim_end_matches('/'))
-        .find(|site| site.ends_with("/debian"));
-    debian
-        .map(str::to_owned)
-        .ok_or_else(|| "apt knows no Debian mirror".to_owned())
+    let debian = sites.lines().map(|site| site.trim_end_matches('/')).find(|site| site.ends_with("/debian"));
+    debian.map(str::to_owned).ok_or_else(|| "apt knows no Debian mirror".to_owned())
 }
 
 fn release() -> Result<String, String> {
     let text = fs::read_to_string("/etc/os-release").map_err(|error| error.to_string())?;
-    let name = text
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    name.map(str::to_owned)
-        .ok_or_else(|| "the release has no name".to_owned())
+    let name = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    name.map(str::to_owned).ok_or_else(|| "the release has no name".to_owned())
 }
 
 fn run(command: &mut Command) -> Result<String, String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let errors = String::from_utf8_lossy(&output.stderr);
-    let first = errors
-        .lines()
-        .find(|line| line.starts_with("E:"))
-        .unwrap_or("it failed");
+    let first = errors.lines().find(|line| line.starts_with("E:")).unwrap_or("it failed");
     Err(format!("{}: {first}", command.get_program().to_string_lossy()))
 }

@@ -16,10 +16,7 @@ use nix::sched::{CloneFlags, unshare};
 
 /// Says loudly that a test did not run; where `CI` is set, that is a failure.
 pub(crate) fn skipped(what: &str) {
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "{what} is missing, and CI=true"
-    );
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{what} is missing, and CI=true");
     eprintln!("SKIPPED: {what} is missing");
 }
 
@@ -28,22 +25,14 @@ pub(crate) fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if !nix::unistd::geteuid().is_root() {
         return skipped("root");
     }
-    if !Command::new("nft")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success())
-    {
+    if !Command::new("nft").arg("--version").output().is_ok_and(|output| output.status.success()) {
         return skipped("nft");
     }
     let outcome = thread::spawn(|| {
         let namespace = || read_link("/proc/thread-self/ns/net").expect("the name of a namespace");
         let before = namespace();
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace");
-        assert_ne!(
-            namespace(),
-            before,
-            "still in the network namespace of the caller"
-        );
+        assert_ne!(namespace(), before, "still in the network namespace of the caller");
         // Not everybody may look at process 1; what was just made is not its namespace in any case.
         if let Ok(root) = read_link("/proc/1/ns/net") {
             assert_ne!(namespace(), root, "in the machine's own network namespace");
