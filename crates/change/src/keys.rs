@@ -84,7 +84,7 @@ pub fn generate(
     comment: Option<&str>,
     passphrase: Passphrase,
 ) -> Result<(), KeyError> {
-    let public = path.with_added_extension("pub");
+    let public = added(path, "pub");
     for file in [path, &public] {
         if file.symlink_metadata().is_ok() {
             return Err(KeyError::Exists {
@@ -115,6 +115,14 @@ pub fn generate(
         command.args(["-C", comment]);
     }
     succeed("ssh-keygen", command.arg("-f").arg(path))
+}
+
+/// `id` and `pub` make `id.pub`, whatever dots are in `id`.
+pub fn added(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    name.into()
 }
 
 /// Puts a public key into `authorized_keys` of `USER@HOST` unless it is there, with the modes that sshd wants, and tries it.

@@ -41,7 +41,7 @@ pub fn write(path: &Path, text: &[u8], over: bool) -> std::result::Result<Option
 
 /// Renames the old file to the first free name of `policy.toml.1`, `policy.toml.2` and so on.
 fn keep(path: &Path) -> Result<PathBuf> {
-    let free = (1_u32..).map(|number| path.with_added_extension(number.to_string()));
+    let free = (1_u32..).map(|number| crate::keys::added(path, &number.to_string()));
     let place = free
         .into_iter()
         .find(|place| place.symlink_metadata().is_err())

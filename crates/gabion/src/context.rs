@@ -45,7 +45,9 @@ impl Context {
     pub(crate) fn policy(&self) -> Result<Option<Policy>, Failure> {
         let text = match std::fs::read_to_string(&self.policy_file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.policy_was_named => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.policy_was_named => {
+                return Ok(None);
+            }
             Err(source) => return Err(Failure::Read { path: self.policy_file.clone(), source }),
         };
         Ok(Some(policy::parse(&text, &self.policy_file)?))

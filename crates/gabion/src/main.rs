@@ -25,6 +25,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = output::Output::new(&cli.global);
     let mut context = Context::new(&cli.global, output);
-    let exit = commands::run(cli.verb, &mut context).unwrap_or_else(|failure| context.output.failure(&failure));
+    let exit =
+        commands::run(cli.verb, &mut context).unwrap_or_else(|failure| context.output.failure(&failure));
     exit.into()
 }

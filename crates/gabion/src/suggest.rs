@@ -36,8 +36,7 @@ pub(crate) fn suggest(facts: &Facts, asked: &Asked) -> Suggestion {
     let listening = listening(facts);
     let mut policy = Policy { admins, ..Policy::default() };
     policy.firewall.allow = suggest_allows(&listening);
-    let hints =
-        Hints { host: facts.system.hostname.known().cloned(), ssh_ports, keys_from, listening };
+    let hints = Hints { host: facts.system.hostname.known().cloned(), ssh_ports, keys_from, listening };
     Suggestion { policy, hints, notes }
 }
 
@@ -76,7 +75,9 @@ fn suggest_admins(
             return admins;
         }
         let name = free_name(facts);
-        notes.push(format!("no account but root has a key: `{name}` is to administer this host with the same keys"));
+        notes.push(format!(
+            "no account but root has a key: `{name}` is to administer this host with the same keys"
+        ));
         keys_from.insert(name.clone(), "/root/.ssh/authorized_keys".to_owned());
         admins.push(Admin { name, keys, ..plain_admin() });
     }
@@ -119,7 +120,10 @@ fn may_become_root(facts: &Facts, name: &str) -> bool {
 fn keys_of(facts: &Facts, account: &Account) -> Vec<String> {
     let path = account.home.join(".ssh/authorized_keys");
     let text = facts.file(Path::new(&path)).bytes().map(String::from_utf8_lossy).unwrap_or_default();
-    text.lines().filter(|line| policy::public_key::PublicKey::parse(line.trim()).is_ok()).map(|line| line.trim().to_owned()).collect()
+    text.lines()
+        .filter(|line| policy::public_key::PublicKey::parse(line.trim()).is_ok())
+        .map(|line| line.trim().to_owned())
+        .collect()
 }
 
 fn listening(facts: &Facts) -> Vec<Listening> {
@@ -129,7 +133,8 @@ fn listening(facts: &Facts) -> Vec<Listening> {
     for listener in listeners.iter().filter(|listener| listener.is_exposed()) {
         let port = port_of(listener);
         if seen.insert(port) {
-            let process = listener.owners.first().map_or_else(|| "unknown".to_owned(), |owner| owner.name.clone());
+            let process =
+                listener.owners.first().map_or_else(|| "unknown".to_owned(), |owner| owner.name.clone());
             rows.push(Listening { port, process });
         }
     }
@@ -148,7 +153,8 @@ fn port_of(listener: &Listener) -> PortSpec {
 /// SSH always; a web or mail server that listens, since that is what such a host is for. Everything else stands in the file as a
 /// comment, for a person to decide.
 fn suggest_allows(listening: &[Listening]) -> Vec<Allow> {
-    const MEANT: &[&str] = &["http", "https", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"];
+    const MEANT: &[&str] =
+        &["http", "https", "smtp", "submission", "submissions", "imap", "imaps", "pop3", "pop3s"];
     let ssh = Allow { service: vec!["ssh".to_owned()], new_per_minute: Some(30), ..Allow::default() };
     let mut services: Vec<String> = Vec::new();
     for name in MEANT {

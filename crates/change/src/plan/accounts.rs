@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use host::facts::{Account, PasswordState};
+use host::facts::{Account, Group, PasswordState};
 use policy::{Admin, Password, Policy, Sudo};
 
 use super::PlanError;
-use super::draft::{Draft, Reason, WantedFile};
+use super::draft::{Draft, Reason, WantedFile, known};
 use crate::action::{Action, Owner, Risk, Secret, UserChange};
 use crate::hex::Sha256;
 
@@ -23,50 +23,35 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
         draft.note("the policy names no [[admin]]: accounts are left as they are");
         return Ok(());
     }
-    let group = match draft.facts.system.admin_group.known() {
-        Some(group) => group.clone(),
-        None => {
-            return Err(PlanError::Impossible {
-                what: "no group may use sudo on this host".to_owned(),
-                hint: "install sudo (on Debian: apt-get install sudo) and draw the plan again".to_owned(),
-            });
-        }
-    };
+    let group = draft.facts.system.admin_group.known().cloned();
+    if group.is_none() {
+        draft.note("no group may use sudo on this host: install sudo (on Debian: apt-get install sudo)");
+    }
+    let group = group.as_deref();
     let mut without_password = Vec::new();
     for admin in &policy.admins {
         let account = find(draft, &admin.name)?;
         let home = match account {
-            Some(account) => existing(draft, admin, account, &group)?,
-            None => create(draft, admin, &group),
+            Some(account) => existing(draft, admin, account, group)?,
+            None => create(draft, admin, group),
         };
         draw_keys(draft, admin, &home)?;
         if !asks_for_password(draft, admin) {
             without_password.push(admin.name.as_str());
         }
     }
+    if group.is_none() {
+        return Ok(());
+    }
     draw_sudoers(draft, &without_password)
 }
 
 fn find<'a>(draft: &Draft<'a>, name: &str) -> Result<Option<&'a Account>, PlanError> {
-    let users = draft
-        .facts
-        .accounts
-        .users
-        .known()
-        .ok_or_else(|| PlanError::Unknown {
-            what: "/etc/passwd".to_owned(),
-            reason: draft
-                .facts
-                .accounts
-                .users
-                .unknown()
-                .unwrap_or_default()
-                .to_owned(),
-        })?;
+    let users = known(&draft.facts.accounts.users, "/etc/passwd")?;
     Ok(users.iter().find(|user| user.name == name))
 }
 
-fn create(draft: &mut Draft<'_>, admin: &Admin, group: &str) -> PathBuf {
+fn create(draft: &mut Draft<'_>, admin: &Admin, group: Option<&str>) -> PathBuf {
     let home = Path::new("/home").join(&admin.name);
     let shell = admin.shell.clone().unwrap_or_else(|| default_shell(draft));
     let why = format!("{} administers this host instead of root", admin.name);
@@ -75,17 +60,13 @@ fn create(draft: &mut Draft<'_>, admin: &Admin, group: &str) -> PathBuf {
         controls: &["US1", "US2"],
         risk: Risk::None,
     };
-    let shows = format!(
-        "{}: home {}, shell {}, group {group}",
-        admin.name,
-        home.display(),
-        shell.display()
-    );
+    let in_group = group.map(|group| format!(", group {group}")).unwrap_or_default();
+    let shows = format!("{}: home {}, shell {}{in_group}", admin.name, home.display(), shell.display());
     let action = Action::CreateUser {
         name: admin.name.clone(),
         shell,
         home: home.clone(),
-        groups: vec![group.to_owned()],
+        groups: group.map(str::to_owned).into_iter().collect(),
     };
     draft.step(action, shows, reason);
     if let Password::Hash(hash) = &admin.password {
@@ -105,37 +86,10 @@ fn existing(
     draft: &mut Draft<'_>,
     admin: &Admin,
     account: &Account,
-    group: &str,
+    group: Option<&str>,
 ) -> Result<PathBuf, PlanError> {
-    let groups = draft
-        .facts
-        .accounts
-        .groups
-        .known()
-        .ok_or_else(|| PlanError::Unknown {
-            what: "/etc/group".to_owned(),
-            reason: draft
-                .facts
-                .accounts
-                .groups
-                .unknown()
-                .unwrap_or_default()
-                .to_owned(),
-        })?;
-    let member = groups
-        .iter()
-        .any(|row| row.name == group && (row.gid == account.gid || row.members.contains(&account.name)));
-    if !member {
-        let why = format!("{} becomes root through sudo", admin.name);
-        change(
-            draft,
-            admin,
-            UserChange::AddToGroup {
-                group: group.to_owned(),
-            },
-            &why,
-            &["US2"],
-        );
+    if let Some(group) = group {
+        join_group(draft, admin, account, group)?;
     }
     if let Some(shell) = admin.shell.as_ref().filter(|shell| **shell != account.shell) {
         let shell = shell.clone();
@@ -152,6 +106,16 @@ fn existing(
         tighten(draft, &path, mode, &admin.name)?;
     }
     Ok(account.home.clone())
+}
+
+fn join_group(draft: &mut Draft<'_>, admin: &Admin, account: &Account, group: &str) -> Result<(), PlanError> {
+    let groups = known(&draft.facts.accounts.groups, "/etc/group")?;
+    let is_member = |row: &Group| row.gid == account.gid || row.members.contains(&account.name);
+    if !groups.iter().any(|row| row.name == group && is_member(row)) {
+        let why = format!("{} becomes root through sudo", admin.name);
+        change(draft, admin, UserChange::AddToGroup { group: group.to_owned() }, &why, &["US2"]);
+    }
+    Ok(())
 }
 
 fn change(draft: &mut Draft<'_>, admin: &Admin, change: UserChange, why: &str, controls: &[&str]) {
@@ -178,21 +142,7 @@ fn change(draft: &mut Draft<'_>, admin: &Admin, change: UserChange, why: &str, c
 }
 
 fn draw_password(draft: &mut Draft<'_>, admin: &Admin) -> Result<(), PlanError> {
-    let rows = draft
-        .facts
-        .accounts
-        .shadow
-        .known()
-        .ok_or_else(|| PlanError::Unknown {
-            what: "/etc/shadow".to_owned(),
-            reason: draft
-                .facts
-                .accounts
-                .shadow
-                .unknown()
-                .unwrap_or_default()
-                .to_owned(),
-        })?;
+    let rows = known(&draft.facts.accounts.shadow, "/etc/shadow")?;
     let Some(row) = rows.iter().find(|row| row.name == admin.name) else {
         return Ok(());
     };

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use host::Facts;
+use host::{Fact, Facts};
 use host::facts::{Entry, EntryKind, FileFact};
 
 use super::{Plan, PlanError, Step};
 use crate::action::{Action, Before, Bytes, Owner, Risk};
 use crate::hex::Sha256;
+
+/// Made by the transaction itself, for its journal.
+const OWN_STATE: &str = "/var/lib/gabion";
 
 /// Steps so far, and the facts that they start from.
 pub(super) struct Draft<'a> {
@@ -198,7 +201,7 @@ impl<'a> Draft<'a> {
     /// Makes the directories above a new file that are missing: 0755 root's, 0700 an account's.
     fn directories_of(&mut self, path: &Path, owner: &Owner, reason: Reason<'_>) -> Result<(), PlanError> {
         let mut missing = Vec::new();
-        for directory in path.ancestors().skip(1) {
+        for directory in path.ancestors().skip(1).take_while(|directory| *directory != Path::new(OWN_STATE)) {
             let made =
                 self.any(|action| matches!(action, Action::MakeDirectory { path, .. } if path == directory));
             let home =
@@ -272,6 +275,14 @@ impl<'a> Draft<'a> {
                     .map(|user| (user.uid, user.gid))
             }
         }
+    }
+}
+
+/// What is known, or the error that says that it is not.
+pub(super) fn known<'f, T>(fact: &'f Fact<T>, what: &str) -> Result<&'f T, PlanError> {
+    match fact {
+        Fact::Known(value) => Ok(value),
+        Fact::Unknown(reason) => Err(PlanError::Unknown { what: what.to_owned(), reason: reason.clone() }),
     }
 }
 

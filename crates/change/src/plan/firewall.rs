@@ -5,7 +5,7 @@ use policy::{Ipv6, Policy};
 
 use super::PlanError;
 use super::boot::Service;
-use super::draft::{Draft, Reason, WantedFile, unified_diff};
+use super::draft::{Draft, Reason, WantedFile, known, unified_diff};
 use crate::action::{Action, Owner, Risk};
 
 /// The compiled ruleset, as the boot service loads it.
@@ -97,10 +97,7 @@ fn draw_saved(draft: &mut Draft<'_>, compiled: &Compiled) -> Result<(), PlanErro
 
 fn draw_load(draft: &mut Draft<'_>, wanted: &FilterPolicy, compiled: Compiled) -> Result<(), PlanError> {
     let facts = draft.facts;
-    let ruleset = facts.firewall.ruleset.known().ok_or_else(|| PlanError::Unknown {
-        what: "the kernel's ruleset".to_owned(),
-        reason: facts.firewall.ruleset.unknown().unwrap_or_default().to_owned(),
-    })?;
+    let ruleset = known(&facts.firewall.ruleset, "the kernel's ruleset")?;
     let id = compiled.table().id();
     let now = ruleset.table(id.family, &id.name);
     if now.is_some_and(|table| packet_filter::compare_loaded(&compiled, table).is_empty()) {

@@ -118,6 +118,7 @@ fn by_key(draft: &Draft<'_>, admin: &Admin, server: SocketAddr) -> Option<LoginP
         matches!(action, Action::WriteFile { path, contents, .. } if path.ends_with("zz-gabion")
             && String::from_utf8_lossy(&contents.0).lines().any(|line| line.starts_with(&format!("{} ", admin.name))))
     }) || draft.facts.sudo.get(&admin.name).and_then(|fact| fact.known()).is_some_and(|sudo| sudo.all && sudo.no_password);
+    let has_sudo = draft.facts.system.programs.contains_key("sudo");
     let password_set = draft.any(|action| {
         matches!(action, Action::ChangeUser { name, change: UserChange::SetPasswordHash { .. } } if *name == admin.name)
     });
@@ -125,7 +126,7 @@ fn by_key(draft: &Draft<'_>, admin: &Admin, server: SocketAddr) -> Option<LoginP
         account: admin.name.clone(),
         server,
         by: LoginBy::Key {
-            sudo_without_password: Some(without_password && !password_set),
+            sudo_without_password: has_sudo.then_some(without_password && !password_set),
         },
         succeeds: true,
         authorized_keys: home.join(".ssh/authorized_keys"),

@@ -82,7 +82,8 @@ impl Expected<'_> {
             .map(|udp| udp.port)
             .filter(|port| self.allows(Protocol::Udp, target, *port))
             .collect();
-        let wanted = if wanted.is_empty() { "no answer".to_owned() } else { format!("at most {}", ports(&wanted)) };
+        let wanted =
+            if wanted.is_empty() { "no answer".to_owned() } else { format!("at most {}", ports(&wanted)) };
         Check {
             what: format!("UDP, {} ports that matter, {}", seen.udp.len(), family(target.to)),
             before: before.map(|before| answers(&answered(before))),
@@ -102,7 +103,9 @@ impl Expected<'_> {
                 what: format!("echo request from {}", target.from),
                 seen: word(seen.ping),
                 wanted: word(wanted),
-                decided_by: Packet::ping(target.from, target.to).ok().and_then(|packet| self.decided_by(packet)),
+                decided_by: Packet::ping(target.from, target.to)
+                    .ok()
+                    .and_then(|packet| self.decided_by(packet)),
             }]
         };
         Check {
@@ -114,7 +117,14 @@ impl Expected<'_> {
         }
     }
 
-    fn difference(&self, protocol: Protocol, target: Target, port: u16, seen: &str, wanted: &str) -> Difference {
+    fn difference(
+        &self,
+        protocol: Protocol,
+        target: Target,
+        port: u16,
+        seen: &str,
+        wanted: &str,
+    ) -> Difference {
         let packet = packet(protocol, target, port);
         let name = match protocol {
             Protocol::Tcp => "tcp",
@@ -161,7 +171,8 @@ impl Expected<'_> {
             listener.protocol == protocol
                 && listener.link.is_none()
                 && (listener.address == to
-                    || (listener.address.is_unspecified() && (listener.address.is_ipv4() == to.is_ipv4() || any_v4)))
+                    || (listener.address.is_unspecified()
+                        && (listener.address.is_ipv4() == to.is_ipv4() || any_v4)))
         };
         listeners.iter().filter(takes).map(|listener| listener.port).collect()
     }

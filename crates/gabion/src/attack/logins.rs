@@ -47,9 +47,18 @@ pub(crate) enum Offered {
 const GUESSES: &[&str] = &["123456", "password", "root"];
 
 /// Asks a server for its ways of logging in to an account.
-pub(crate) fn methods(outside: &Outside, client: &Client, account: &str, server: SocketAddr) -> Result<Offered, probe::Error> {
+pub(crate) fn methods(
+    outside: &Outside,
+    client: &Client,
+    account: &str,
+    server: SocketAddr,
+) -> Result<Offered, probe::Error> {
     let mut command = client.command(account, server);
-    command.args(["-o", "BatchMode=yes", "-o", "PreferredAuthentications=none"]).args(["--", &host(server), "true"]);
+    command.args(["-o", "BatchMode=yes", "-o", "PreferredAuthentications=none"]).args([
+        "--",
+        &host(server),
+        "true",
+    ]);
     let output = outside.run(move || command.output())?;
     Ok(match attempt(output) {
         Attempt::Succeeded(_) => Offered::OpenDoor,
@@ -70,7 +79,12 @@ pub(crate) fn guess_passwords(
     for guess in GUESSES {
         let mut command = client.command(account, server);
         command
-            .args(["-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "PubkeyAuthentication=no"])
+            .args([
+                "-o",
+                "PreferredAuthentications=password,keyboard-interactive",
+                "-o",
+                "PubkeyAuthentication=no",
+            ])
             .args(["-o", "NumberOfPasswordPrompts=1", "--", &host(server), "true"])
             .env("SSH_ASKPASS", &client.answers)
             .env("SSH_ASKPASS_REQUIRE", "force")
@@ -101,7 +115,15 @@ pub(crate) fn log_in_by_key(
 ) -> Result<Attempt, probe::Error> {
     let mut command = client.command(account, server);
     command
-        .args(["-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey", "-o", "IdentitiesOnly=yes", "-i"])
+        .args([
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "PreferredAuthentications=publickey",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-i",
+        ])
         .arg(key)
         .args(["--", &host(server), run]);
     let output = outside.run(move || command.output())?;

@@ -34,7 +34,12 @@ pub(crate) struct UdpPort {
 const PAYLOAD: &[u8] = b"\x67\x61\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01";
 
 /// Probes one address.
-pub(crate) fn reach(outside: &Outside, target: Target, up_to: u16, udp: &[u16]) -> Result<Reach, probe::Error> {
+pub(crate) fn reach(
+    outside: &Outside,
+    target: Target,
+    up_to: u16,
+    udp: &[u16],
+) -> Result<Reach, probe::Error> {
     let Target { from, to } = target;
     let udp = udp.to_vec();
     outside.run(move || {

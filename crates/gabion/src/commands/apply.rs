@@ -42,7 +42,9 @@ pub(crate) fn run(context: &Context, options: &cli::Apply) -> Result<Exit, Failu
 
 fn nothing_to_do(context: &Context, plan: &Plan) -> Exit {
     if context.output.json {
-        context.output.value(&serde_json::json!({ "version": 1, "state": "nothing-to-do", "notes": plan.notes }));
+        context
+            .output
+            .value(&serde_json::json!({ "version": 1, "state": "nothing-to-do", "notes": plan.notes }));
     } else {
         context.output.text("Nothing to do: this host is as its policy says.\n");
         plan.notes.iter().for_each(|note| context.output.note(&format!("note: {note}")));
@@ -71,7 +73,10 @@ fn agreed(context: &Context) -> Result<bool, Failure> {
     }
     context.output.ask("Apply this? [y/N] ");
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).map_err(|error| usage(format!("reading the answer: {error}"), ""))?;
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| usage(format!("reading the answer: {error}"), ""))?;
     Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
@@ -81,7 +86,8 @@ fn about(subject: &Subject) -> About {
         Origin::Suggested => None,
     };
     let way_in = subject.facts.way_in.known().cloned();
-    let who = way_in.as_ref().and_then(|way_in: &WayIn| way_in.user.clone()).unwrap_or_else(|| "root".to_owned());
+    let who =
+        way_in.as_ref().and_then(|way_in: &WayIn| way_in.user.clone()).unwrap_or_else(|| "root".to_owned());
     About { who, policy, way_in }
 }
 
@@ -89,10 +95,14 @@ fn show(context: &Context, progress: Progress, what: &[String]) {
     let name = |step: usize| what.get(step).map_or("", String::as_str);
     let total = what.len();
     match progress {
-        Progress::Armed => context.output.progress("The timer that undoes it stands, outside of this session."),
+        Progress::Armed => {
+            context.output.progress("The timer that undoes it stands, outside of this session.")
+        }
         Progress::Doing(step) => context.output.progress(&format!("{:>2}/{total} {}", step + 1, name(step))),
         Progress::Done(_) => {}
-        Progress::Undoing(step) => context.output.progress(&format!("undoing {:>2}/{total} {}", step + 1, name(step))),
+        Progress::Undoing(step) => {
+            context.output.progress(&format!("undoing {:>2}/{total} {}", step + 1, name(step)))
+        }
     }
 }
 

@@ -40,6 +40,8 @@ fn subject(context: &Context, options: &cli::Audit) -> Result<Subject, Failure> 
 fn saved(file: &Path) -> Result<Facts, Failure> {
     let text =
         std::fs::read_to_string(file).map_err(|source| Failure::Read { path: file.to_owned(), source })?;
-    serde_json::from_str(&text)
-        .map_err(|error| Failure::Malformed { path: file.to_owned(), problem: format!("no saved facts: {error}") })
+    serde_json::from_str(&text).map_err(|error| Failure::Malformed {
+        path: file.to_owned(),
+        problem: format!("no saved facts: {error}"),
+    })
 }

@@ -14,7 +14,10 @@ pub(crate) fn run(context: &Context, options: &cli::Confirm) -> Result<Exit, Fai
     let id = match &options.transaction {
         Some(text) => parse_id(text)?,
         None => change::pending(&root)?.ok_or_else(|| {
-            usage("nothing waits for a confirmation", "`gabion history` shows what was applied and what became of it")
+            usage(
+                "nothing waits for a confirmation",
+                "`gabion history` shows what was applied and what became of it",
+            )
         })?,
     };
     let way_in = host::way_in(&Live::open()?);
@@ -27,7 +30,9 @@ pub(crate) fn run(context: &Context, options: &cli::Confirm) -> Result<Exit, Fai
     match change::confirm(&root, &id, way_in, options.from_console)? {
         Confirmation::Confirmed => {
             if context.output.json {
-                context.output.value(&serde_json::json!({ "version": 1, "transaction": id.to_string(), "state": "confirmed" }));
+                context.output.value(
+                    &serde_json::json!({ "version": 1, "transaction": id.to_string(), "state": "confirmed" }),
+                );
             } else {
                 context.output.text(&format!("Confirmed: {id} stays. `gabion rollback {id}` undoes it.\n"));
             }
@@ -39,5 +44,6 @@ pub(crate) fn run(context: &Context, options: &cli::Confirm) -> Result<Exit, Fai
 
 /// A transaction's name as it was typed.
 pub(super) fn parse_id(text: &str) -> Result<TransactionId, Failure> {
-    text.parse().map_err(|error| usage(format!("`{text}`: {error}"), "`gabion history` lists the transactions"))
+    text.parse()
+        .map_err(|error| usage(format!("`{text}`: {error}"), "`gabion history` lists the transactions"))
 }

@@ -22,8 +22,10 @@ fn load(context: &Context) -> Result<Exit, Failure> {
     need_root("firewall load")?;
     let path = Path::new(change::plan::SAVED_RULESET);
     let bytes = std::fs::read(path).map_err(|source| Failure::Read { path: path.to_owned(), source })?;
-    let compiled: Compiled = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::Malformed { path: path.to_owned(), problem: format!("no saved ruleset: {error}") })?;
+    let compiled: Compiled = serde_json::from_slice(&bytes).map_err(|error| Failure::Malformed {
+        path: path.to_owned(),
+        problem: format!("no saved ruleset: {error}"),
+    })?;
     change::load_saved_firewall(&compiled)?;
     context.output.progress("The packet filter is loaded.");
     Ok(Exit::Clean)
@@ -34,7 +36,9 @@ fn show(context: &Context) -> Result<Exit, Failure> {
     let kernel = |error: nf_tables::Error| Failure::Kernel(error.to_string());
     let ruleset = Connection::open().and_then(|mut connection| connection.dump_ruleset()).map_err(kernel)?;
     let own = ruleset.tables.iter().find(|table| table.table.name == packet_filter::DEFAULT_TABLE);
-    let own = own.ok_or_else(|| usage("there is no table of gabion's in the kernel", "`gabion plan` shows what would be loaded"))?;
+    let own = own.ok_or_else(|| {
+        usage("there is no table of gabion's in the kernel", "`gabion plan` shows what would be loaded")
+    })?;
     if context.output.json {
         context.output.value(own);
     } else {

@@ -17,7 +17,10 @@ pub(crate) fn run(context: &Context, verb: &PolicyVerb) -> Result<Exit, Failure>
 
 fn check(context: &Context) -> Result<Exit, Failure> {
     let Some(policy) = context.policy()? else {
-        return Err(usage(format!("there is no {}", context.policy_file.display()), "write one with `gabion init`"));
+        return Err(usage(
+            format!("there is no {}", context.policy_file.display()),
+            "write one with `gabion init`",
+        ));
     };
     if context.output.json {
         context.output.value(&serde_json::json!({ "version": 1, "policy": policy }));

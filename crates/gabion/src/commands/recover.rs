@@ -20,7 +20,9 @@ pub(crate) fn run(context: &Context, _options: &cli::Recover) -> Result<Exit, Fa
                 super::rollback::tell_failures(context, &one.id, &report.failures);
                 ("rollback-failed", "not all of it could be undone".to_owned(), true)
             }
-            Recovery::Finished => ("finished", "was confirmed; what was left to do is done".to_owned(), false),
+            Recovery::Finished => {
+                ("finished", "was confirmed; what was left to do is done".to_owned(), false)
+            }
             Recovery::StillPending { deadline, .. } => {
                 ("pending", format!("still waits for its confirmation, until {}", deadline.wall), false)
             }

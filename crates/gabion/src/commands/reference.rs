@@ -26,7 +26,8 @@ fn controls_page() -> String {
             controls::Family::Ssh => "ssh",
             controls::Family::Firewall => "firewall",
         };
-        let _infallible = writeln!(page, "| {} | {family} | {} | {} |", control.id, control.title, control.why);
+        let _infallible =
+            writeln!(page, "| {} | {family} | {} | {} |", control.id, control.title, control.why);
     }
     page
 }

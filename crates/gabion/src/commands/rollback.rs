@@ -38,7 +38,9 @@ pub(crate) fn run(context: &Context, options: &cli::Rollback) -> Result<Exit, Fa
 /// An error that says what was asked is not possible, or that undoing itself went wrong.
 fn undoing(error: change::Error) -> Failure {
     match error {
-        change::Error::NoSuchTransaction { .. } | change::Error::NotTheNewest { .. } | change::Error::Busy => error.into(),
+        change::Error::NoSuchTransaction { .. }
+        | change::Error::NotTheNewest { .. }
+        | change::Error::Busy => error.into(),
         other => Failure::Undo(other),
     }
 }
@@ -54,7 +56,9 @@ fn newest(root: &Root) -> Result<TransactionId, Failure> {
         | State::RollbackFailed => true,
         State::RolledBack { .. } => false,
     });
-    past.pop().map(|past| past.id).ok_or_else(|| usage("there is nothing to undo", "`gabion history` shows what was applied"))
+    past.pop()
+        .map(|past| past.id)
+        .ok_or_else(|| usage("there is nothing to undo", "`gabion history` shows what was applied"))
 }
 
 fn tell(context: &Context, id: &TransactionId, state: &str, notes: &[String]) {

@@ -28,8 +28,9 @@ fn keygen(context: &Context, options: &Keygen) -> Result<Exit, Failure> {
     };
     let can_ask = std::io::stdin().is_terminal() && !context.output.json;
     let passphrase = if options.no_passphrase || !can_ask { Passphrase::None } else { Passphrase::Ask };
-    keys::generate(&path, key, options.comment.as_deref(), passphrase).map_err(|error| usage(error.to_string(), ""))?;
-    let public = path.with_added_extension("pub");
+    keys::generate(&path, key, options.comment.as_deref(), passphrase)
+        .map_err(|error| usage(error.to_string(), ""))?;
+    let public = keys::added(&path, "pub");
     if context.output.json {
         context.output.value(&serde_json::json!({
             "version": 1, "private-key": path, "public-key": public,
@@ -74,7 +75,8 @@ fn install(context: &Context, options: &InstallKey) -> Result<Exit, Failure> {
 
 fn own_ssh_folder() -> Result<PathBuf, Failure> {
     let home = std::env::home_dir().filter(|home| home.is_absolute());
-    home.map(|home| home.join(".ssh")).ok_or_else(|| usage("there is no home directory", "name the file with --file"))
+    home.map(|home| home.join(".ssh"))
+        .ok_or_else(|| usage("there is no home directory", "name the file with --file"))
 }
 
 fn own_public_key() -> Result<PathBuf, Failure> {

@@ -21,12 +21,14 @@ use crate::exit::Exit;
 const STAGE: &str = "/mnt";
 
 /// File systems that hold files; everything else is made anew in the copy, or left out.
-const HOLD_FILES: &[&str] = &["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "overlay", "jfs", "reiserfs"];
+const HOLD_FILES: &[&str] =
+    &["ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "overlay", "jfs", "reiserfs"];
 
 /// Enters new namespaces, builds the copy and runs the next stage as its process 1.
 pub(super) fn run() -> Result<Exit, Failure> {
     // Nothing outlives the process that was started by the person.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| failed("prctl", error))?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| failed("prctl", error))?;
     let namespaces = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNET
@@ -48,7 +50,8 @@ pub(super) fn run() -> Result<Exit, Failure> {
 
 /// Builds the tree of the copy and returns where it is.
 fn build() -> Result<PathBuf, Failure> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| failed("/proc/self/mountinfo", error))?;
+    let mounts =
+        fs::read_to_string("/proc/self/mountinfo").map_err(|error| failed("/proc/self/mountinfo", error))?;
     mount("tmpfs", STAGE, "tmpfs", MountFlags::empty(), Some(c"mode=0700"))
         .map_err(|error| failed("mounting memory", error))?;
     let root = Path::new(STAGE).join("root");
@@ -64,7 +67,8 @@ fn build() -> Result<PathBuf, Failure> {
     {
         let place = root.join(below);
         if place.is_dir() {
-            mount(kind, &place, kind, MountFlags::empty(), Some(options)).map_err(|error| failed(below, error))?;
+            mount(kind, &place, kind, MountFlags::empty(), Some(options))
+                .map_err(|error| failed(below, error))?;
         }
     }
     devices(&root.join("dev"))?;
@@ -110,7 +114,13 @@ fn devices(dev: &Path) -> Result<(), Failure> {
     fs::create_dir(&terminals).map_err(|error| failed("dev/pts", error))?;
     mount("devpts", &terminals, "devpts", MountFlags::empty(), Some(c"newinstance,ptmxmode=0666,mode=0620"))
         .map_err(|error| failed("dev/pts", error))?;
-    for (name, target) in [("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")] {
+    for (name, target) in [
+        ("ptmx", "pts/ptmx"),
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         std::os::unix::fs::symlink(target, dev.join(name)).map_err(|error| failed(name, error))?;
     }
     Ok(())
@@ -121,7 +131,9 @@ fn file_systems(mountinfo: &str) -> Vec<String> {
     let mut points: Vec<String> = mountinfo.lines().filter_map(mount_point).collect();
     points.sort();
     points.dedup();
-    points.retain(|point| !["/proc", "/sys", "/dev", "/run", "/tmp", STAGE].iter().any(|own| is_below(point, own)));
+    points.retain(|point| {
+        !["/proc", "/sys", "/dev", "/run", "/tmp", STAGE].iter().any(|own| is_below(point, own))
+    });
     points
 }
 

@@ -48,9 +48,11 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
 /// What follows writes files and rules: only as process 1 of a namespace of its own, in a network that holds nothing but loopback.
 fn refuse_outside_the_copy() -> Result<(), Failure> {
     let is_first = rustix::process::getpid().as_raw_nonzero().get() == 1;
-    let mut socket = netlink::Socket::open(netlink::Protocol::Route).map_err(|error| failed("the copy's network", error))?;
+    let mut socket = netlink::Socket::open(netlink::Protocol::Route)
+        .map_err(|error| failed("the copy's network", error))?;
     let links = netlink::route::links(&mut socket).map_err(|error| failed("the copy's network", error))?;
-    let addresses = netlink::route::addresses(&mut socket).map_err(|error| failed("the copy's network", error))?;
+    let addresses =
+        netlink::route::addresses(&mut socket).map_err(|error| failed("the copy's network", error))?;
     if is_first && addresses.is_empty() && links.iter().all(|link| !link.up) {
         return Ok(());
     }
@@ -59,8 +61,11 @@ fn refuse_outside_the_copy() -> Result<(), Failure> {
 
 /// Makes the copy the root of this process: what it can reach from here on is the copy alone.
 fn enter_the_copy() -> Result<(), Failure> {
-    let root = std::env::var_os("GABION_COPY").map(PathBuf::from).ok_or_else(|| failed("entering the copy", "where is it?"))?;
-    mount("proc", root.join("proc"), "proc", MountFlags::empty(), None).map_err(|error| failed("mounting proc", error))?;
+    let root = std::env::var_os("GABION_COPY")
+        .map(PathBuf::from)
+        .ok_or_else(|| failed("entering the copy", "where is it?"))?;
+    mount("proc", root.join("proc"), "proc", MountFlags::empty(), None)
+        .map_err(|error| failed("mounting proc", error))?;
     // Read-only: sysctls of the network stand in /proc, which is the copy's own.
     let _some_kernels_refuse_it = mount("sysfs", root.join("sys"), "sysfs", MountFlags::RDONLY, None);
     std::env::set_current_dir(&root).map_err(|error| failed("entering the copy", error))?;
@@ -123,7 +128,8 @@ impl<'c> Rehearsal<'c> {
         let program = change::this_program()?;
         let plan = Plan::draw(&facts, &self.policy, &program)?;
         self.notes.extend(plan.notes.iter().cloned());
-        let refused_here = lockout::judge(&facts, &plan, &self.policy).err().map(|refusal| report::lockout::text(&refusal));
+        let refused_here =
+            lockout::judge(&facts, &plan, &self.policy).err().map(|refusal| report::lockout::text(&refusal));
         let steps = plan.steps.len();
         let applied = self.apply(plan)?;
 
@@ -172,12 +178,15 @@ impl<'c> Rehearsal<'c> {
     }
 
     fn filter_policy(&self, facts: &Facts) -> Result<FilterPolicy, Failure> {
-        controls::filter::filter_policy(&self.policy, facts).map_err(|error| failed("the firewall's policy", error))
+        controls::filter::filter_policy(&self.policy, facts)
+            .map_err(|error| failed("the firewall's policy", error))
     }
 
     fn attack(&self, wanted: &FilterPolicy) -> Result<Seen, Failure> {
         let mut udp: Vec<u16> = UDP_THAT_MATTER.to_vec();
-        udp.extend(wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(crate::attack::single_udp_port));
+        udp.extend(
+            wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(crate::attack::single_udp_port),
+        );
         udp.extend(crate::attack::udp_listeners(&self.brief.machine));
         udp.push(WATCHED);
         udp.sort_unstable();
@@ -191,7 +200,8 @@ impl<'c> Rehearsal<'c> {
         if let (true, Some(keys), Some(client)) = (self.server.is_real(), &self.keys, &self.client) {
             let port = self.server.ports().first().copied().unwrap_or(22);
             let admins: Vec<&str> = self.policy.admins.iter().map(|admin| admin.name.as_str()).collect();
-            let logins = Logins::try_all(&self.outside, client, keys, &self.targets, port, &admins);
+            let has_sudo = self.brief.machine.system.programs.contains_key("sudo");
+            let logins = Logins::try_all(&self.outside, client, keys, &self.targets, port, &admins, has_sudo);
             seen.logins = Some(logins.map_err(|error| failed("attacking", error))?);
         }
         Ok(seen)
@@ -217,7 +227,8 @@ impl<'c> Rehearsal<'c> {
         let total = plan.steps.len();
         let what: Vec<String> = plan.steps.iter().map(|step| report::plan::describe(&step.action)).collect();
         let root = Root::live()?;
-        let transaction = Transaction::begin(&root, plan, &About { who: "rehearsal".to_owned(), ..About::default() })?;
+        let transaction =
+            Transaction::begin(&root, plan, &About { who: "rehearsal".to_owned(), ..About::default() })?;
         let id = transaction.id().clone();
         let outcome = transaction.apply(Confirm::NotNeeded, &mut |progress| {
             if let Progress::Doing(step) = progress {
@@ -226,7 +237,8 @@ impl<'c> Rehearsal<'c> {
         })?;
         match outcome {
             change::Outcome::Confirmed | change::Outcome::Pending { .. } => Ok(Some(id)),
-            change::Outcome::RolledBack { step, error, .. } | change::Outcome::RollbackFailed { step, error, .. } => {
+            change::Outcome::RolledBack { step, error, .. }
+            | change::Outcome::RollbackFailed { step, error, .. } => {
                 Err(failed(&format!("step {} of the plan", step + 1), error))
             }
         }
@@ -239,7 +251,11 @@ impl<'c> Rehearsal<'c> {
             if let Some(now) = after.reach.get(index) {
                 checks.extend(expected.checks(*target, now, before.reach.get(index)));
             }
-            checks.push(logins::forged(*target, before.forged.get(index).copied(), after.forged.get(index).copied()));
+            checks.push(logins::forged(
+                *target,
+                before.forged.get(index).copied(),
+                after.forged.get(index).copied(),
+            ));
         }
         if let Some(now) = &after.logins {
             checks.extend(now.checks(before.logins.as_ref(), &self.policy));
@@ -251,10 +267,14 @@ impl<'c> Rehearsal<'c> {
     fn undo(&self, before: &Facts, id: change::TransactionId) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
         if let Some(report) = change::rollback(&Root::live()?, &id, change::Because::Asked)? {
-            left.extend(report.failures.iter().map(|failure| format!("step {}: {}", failure.step + 1, failure.error)));
+            left.extend(
+                report.failures.iter().map(|failure| format!("step {}: {}", failure.step + 1, failure.error)),
+            );
         }
         let now = self.facts()?;
-        for (path, fact) in &before.files {
+        // The journal of the transaction stays, as it does on a machine.
+        let journal = std::path::Path::new("/var/lib/gabion");
+        for (path, fact) in before.files.iter().filter(|(path, _)| *path != journal) {
             if !same_file(fact, now.file(path)) {
                 left.push(path.display().to_string());
             }
@@ -262,7 +282,9 @@ impl<'c> Rehearsal<'c> {
         if now.accounts != before.accounts {
             left.push("the accounts".to_owned());
         }
-        let rules = |facts: &Facts| facts.firewall.ruleset.known().map(|ruleset| ruleset.canonical(nf_tables::Ignore::STATE));
+        let rules = |facts: &Facts| {
+            facts.firewall.ruleset.known().map(|ruleset| ruleset.canonical(nf_tables::Ignore::STATE))
+        };
         if rules(&now) != rules(before) {
             left.push("the kernel's ruleset".to_owned());
         }
@@ -282,7 +304,8 @@ impl Seen {
 fn same_file(one: &host::facts::FileFact, other: &host::facts::FileFact) -> bool {
     match (one.entry(), other.entry()) {
         (Some(one), Some(other)) => {
-            let same = (&one.kind, one.mode, one.uid, one.gid) == (&other.kind, other.mode, other.uid, other.gid);
+            let same =
+                (&one.kind, one.mode, one.uid, one.gid) == (&other.kind, other.mode, other.uid, other.gid);
             same && one.content == other.content
         }
         (None, None) => true,
@@ -295,7 +318,10 @@ fn rehearsal_policy(brief: &Brief, keys: Option<&Keys>, notes: &mut Vec<String>)
     let mut policy = brief.policy.clone();
     let Some(keys) = keys else { return policy };
     if policy.admins.is_empty() {
-        notes.push("the policy names no administrator: in the copy `admin` gets a key made for the rehearsal".to_owned());
+        notes.push(
+            "the policy names no administrator: in the copy `admin` gets a key made for the rehearsal"
+                .to_owned(),
+        );
         policy.admins.push(Admin {
             name: "admin".to_owned(),
             keys: Vec::new(),
@@ -317,10 +343,12 @@ fn targets(outside: &Outside) -> Vec<Target> {
 }
 
 fn loopback_up() -> Result<(), Failure> {
-    let mut socket = netlink::Socket::open(netlink::Protocol::Route).map_err(|error| failed("the copy's network", error))?;
+    let mut socket = netlink::Socket::open(netlink::Protocol::Route)
+        .map_err(|error| failed("the copy's network", error))?;
     let links = netlink::route::links(&mut socket).map_err(|error| failed("the copy's network", error))?;
     for link in links.iter().filter(|link| link.is_loopback()) {
-        netlink::route::write::set_up(&mut socket, link.index).map_err(|error| failed("the copy's network", error))?;
+        netlink::route::write::set_up(&mut socket, link.index)
+            .map_err(|error| failed("the copy's network", error))?;
     }
     Ok(())
 }
@@ -329,13 +357,17 @@ fn loopback_up() -> Result<(), Failure> {
 fn load_the_machines_tables(machine: &Facts) -> Vec<String> {
     let mut notes = Vec::new();
     let Some(ruleset) = machine.firewall.ruleset.known() else {
-        notes.push("the machine's own packet filter could not be read: the copy starts without one".to_owned());
+        notes.push(
+            "the machine's own packet filter could not be read: the copy starts without one".to_owned(),
+        );
         return notes;
     };
     for table in &ruleset.tables {
-        let loaded = nf_tables::Connection::open()
-            .map_err(|error| error.to_string())
-            .and_then(|mut connection| packet_filter::restore(&mut connection, &table.id(), Some(table), None).map_err(|error| error.to_string()));
+        let loaded =
+            nf_tables::Connection::open().map_err(|error| error.to_string()).and_then(|mut connection| {
+                packet_filter::restore(&mut connection, &table.id(), Some(table), None)
+                    .map_err(|error| error.to_string())
+            });
         if let Err(error) = loaded {
             notes.push(format!("the table {} could not be copied: {error}", table.table.name));
         }

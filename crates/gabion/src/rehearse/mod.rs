@@ -50,7 +50,9 @@ pub(crate) fn run(context: &Context, options: &cli::Rehearse) -> Result<Exit, Fa
     };
     match &origin {
         Origin::File(path) => context.output.progress(&format!("Policy: {}", path.display())),
-        Origin::Suggested => context.output.progress("Policy: there is no file, so the one that `gabion init` would write."),
+        Origin::Suggested => {
+            context.output.progress("Policy: there is no file, so the one that `gabion init` would write.")
+        }
     }
     let up_to = if options.all_ports { u16::MAX } else { UP_TO };
     let brief = Brief { policy, machine, up_to, quiet: context.output.json };

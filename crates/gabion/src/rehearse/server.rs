@@ -66,14 +66,21 @@ fn start_sshd(program: &Path, main_file: &Path, machine: &Facts) -> Result<Vec<u
     }
     // A machine whose keys are made at its first boot has none yet.
     if let Some(keygen) = machine.system.programs.get("ssh-keygen") {
-        let _sshd_says_what_is_missing = Command::new(keygen).arg("-A").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let _sshd_says_what_is_missing =
+            Command::new(keygen).arg("-A").stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
     let ports = controls::filter::ssh_ports(machine);
     let mut command = Command::new(program);
-    command.args(["-D", "-f"]).arg(main_file);
+    command.arg("-D");
+    // As the machine starts it: a server with a file of its own is told apart from the one that a reload is for.
+    if main_file != Path::new("/etc/ssh/sshd_config") {
+        command.arg("-f").arg(main_file);
+    }
     // A socket unit hands its own ports over; without one they must be said.
-    for port in &ports {
-        command.args(["-p", &port.to_string()]);
+    if has_active_socket(machine) {
+        for port in &ports {
+            command.args(["-p", &port.to_string()]);
+        }
     }
     let mut process = command
         .stdin(Stdio::null())
@@ -87,7 +94,9 @@ fn start_sshd(program: &Path, main_file: &Path, machine: &Facts) -> Result<Vec<u
             return Err(format!("it ended at once ({status})"));
         }
         let answers = |ip: std::net::IpAddr| {
-            ports.iter().any(|port| TcpStream::connect_timeout(&SocketAddr::new(ip, *port), Duration::from_millis(200)).is_ok())
+            ports.iter().any(|port| {
+                TcpStream::connect_timeout(&SocketAddr::new(ip, *port), Duration::from_millis(200)).is_ok()
+            })
         };
         if answers(Ipv4Addr::LOCALHOST.into()) || answers(Ipv6Addr::LOCALHOST.into()) {
             return Ok(ports);
@@ -96,4 +105,9 @@ fn start_sshd(program: &Path, main_file: &Path, machine: &Facts) -> Result<Vec<u
     }
     let _it_never_answered = process.kill();
     Err("it did not answer within ten seconds".to_owned())
+}
+
+fn has_active_socket(machine: &Facts) -> bool {
+    let units = machine.ssh.units.known().map(Vec::as_slice).unwrap_or_default();
+    units.iter().any(|unit| unit.name.ends_with(".socket") && unit.active == "active")
 }

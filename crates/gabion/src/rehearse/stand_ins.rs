@@ -22,7 +22,8 @@ pub(super) fn stand_in(machine: &Facts, leave_out: &[u16]) -> Vec<String> {
             continue;
         }
         let address = SocketAddr::new(listener.address, listener.port);
-        let done = if is_tcp { accept(bindable(listener)) } else { echo(bindable(listener), &Arrivals::default()) };
+        let done =
+            if is_tcp { accept(bindable(listener)) } else { echo(bindable(listener), &Arrivals::default()) };
         if let Err(error) = done {
             problems.push(format!("{address}: {error}"));
         }

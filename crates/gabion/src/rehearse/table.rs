@@ -27,9 +27,12 @@ pub(super) fn text(outcome: &Outcome, view: View) -> String {
     }
     text.push('\n');
     match (&outcome.refused_here, outcome.holds()) {
-        (_, false) => text.push_str("The copy did not become what the policy says: see the differences above.\n"),
+        (_, false) => {
+            text.push_str("The copy did not become what the policy says: see the differences above.\n")
+        }
         (Some(reason), true) => {
-            let _infallible = writeln!(text, "On this machine itself `gabion apply` would refuse for now:\n{reason}");
+            let _infallible =
+                writeln!(text, "On this machine itself `gabion apply` would refuse for now:\n{reason}");
         }
         (None, true) => text.push_str("It holds. On this machine itself: gabion plan, gabion apply\n"),
     }

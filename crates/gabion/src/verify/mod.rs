@@ -33,10 +33,12 @@ pub(crate) fn run(context: &Context, options: &cli::Verify) -> Result<Exit, Fail
 fn verify(context: &Context, subject: &Subject, up_to: u16) -> Result<Verification, Failure> {
     let started = Instant::now();
     let Subject { facts, policy, .. } = subject;
-    let wanted = controls::filter::filter_policy(policy, facts).map_err(|error| failed("the firewall's policy", error))?;
+    let wanted = controls::filter::filter_policy(policy, facts)
+        .map_err(|error| failed("the firewall's policy", error))?;
     let outside = Outside::join(CABLE).map_err(|error| failed("standing outside", error))?;
     let expected = Expected { policy: &wanted, facts };
-    let mut udp: Vec<u16> = wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(single_udp_port).collect();
+    let mut udp: Vec<u16> =
+        wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(single_udp_port).collect();
     udp.extend(udp_listeners(facts));
     udp.sort_unstable();
     udp.dedup();
@@ -74,7 +76,9 @@ fn targets(outside: &Outside) -> Vec<Target> {
 fn bound_to_one_address(subject: &Subject) -> Vec<(IpAddr, Vec<u16>)> {
     let listeners = subject.facts.network.listeners.known().map(Vec::as_slice).unwrap_or_default();
     let mut by_address: std::collections::BTreeMap<IpAddr, Vec<u16>> = std::collections::BTreeMap::new();
-    for listener in listeners.iter().filter(|listener| listener.protocol == Protocol::Tcp && listener.is_exposed()) {
+    for listener in
+        listeners.iter().filter(|listener| listener.protocol == Protocol::Tcp && listener.is_exposed())
+    {
         let link_local = matches!(listener.address, IpAddr::V6(address) if address.is_unicast_link_local());
         if !listener.address.is_unspecified() && !link_local {
             by_address.entry(listener.address).or_default().push(listener.port);
@@ -128,7 +132,10 @@ fn offered_row(account: &str, offered: &Offered) -> Check {
                 what: what.clone(),
                 seen: seen.clone(),
                 wanted: wanted.clone(),
-                decided_by: Some("sshd's PasswordAuthentication and KbdInteractiveAuthentication: see `gabion audit`".to_owned()),
+                decided_by: Some(
+                    "sshd's PasswordAuthentication and KbdInteractiveAuthentication: see `gabion audit`"
+                        .to_owned(),
+                ),
             };
             let agrees = agreement(if asks { vec![difference()] } else { Vec::new() });
             (seen, agrees)

@@ -31,8 +31,10 @@ pub(super) fn make(machine: &Facts) -> Result<Keys, String> {
     }
     let folder = Path::new(FOLDER);
     let private = folder.join("key");
-    generate(&private, KeyType::Ed25519, Some("rehearsal"), Passphrase::None).map_err(|error| error.to_string())?;
-    let public = fs::read_to_string(folder.join("key.pub")).map_err(|error| error.to_string())?.trim().to_owned();
+    generate(&private, KeyType::Ed25519, Some("rehearsal"), Passphrase::None)
+        .map_err(|error| error.to_string())?;
+    let public =
+        fs::read_to_string(folder.join("key.pub")).map_err(|error| error.to_string())?.trim().to_owned();
     let answers = folder.join("answers");
     fs::write(&answers, ANSWERS).map_err(|error| error.to_string())?;
     fs::set_permissions(&answers, fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;

@@ -18,10 +18,13 @@ pub(super) struct Logins {
     root: Vec<(Target, Attempt)>,
     /// Each administrator with a key, by family.
     admins: Vec<(String, Target, Attempt)>,
+    /// Whether there is a sudo to become root by.
+    has_sudo: bool,
 }
 
-/// What the administrator's login runs: it must become root without being asked.
+/// What the administrator's login runs: it must become root without being asked. Where sudo is not installed, it only logs in.
 const BECOME_ROOT: &str = "sudo -n id -u";
+const LOG_IN: &str = "id -u";
 
 impl Logins {
     /// What must succeed is tried first: newer servers refuse an address that has failed for a while.
@@ -32,13 +35,15 @@ impl Logins {
         targets: &[Target],
         port: u16,
         admins: &[&str],
+        has_sudo: bool,
     ) -> Result<Self, probe::Error> {
         let server = |target: &Target| SocketAddr::new(target.to, port);
+        let run = if has_sudo { BECOME_ROOT } else { LOG_IN };
         let mut by_admin = Vec::new();
         let mut by_root = Vec::new();
         for target in targets {
             for admin in admins {
-                let attempt = log_in_by_key(outside, client, admin, server(target), &keys.private, BECOME_ROOT)?;
+                let attempt = log_in_by_key(outside, client, admin, server(target), &keys.private, run)?;
                 by_admin.push(((*admin).to_owned(), *target, attempt));
             }
         }
@@ -50,7 +55,7 @@ impl Logins {
             Some(target) => guess_passwords(outside, client, "root", server(target))?,
             None => (0, Attempt::Unreachable("no address".to_owned())),
         };
-        Ok(Self { guessing, root: by_root, admins: by_admin })
+        Ok(Self { guessing, root: by_root, admins: by_admin, has_sudo })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -60,9 +65,15 @@ impl Logins {
     pub(super) fn checks(&self, before: Option<&Self>, policy: &Policy) -> Vec<Check> {
         let mut checks = Vec::new();
         for (index, (admin, target, attempt)) in self.admins.iter().enumerate() {
-            let then = before.and_then(|before| before.admins.get(index)).map(|(_, _, attempt)| as_admin(attempt));
-            let what = format!("{admin} by key, then sudo, {}", family(target.to));
-            checks.push(row(what, then, as_admin(attempt), "logs in, becomes root"));
+            let (seen, then, wanted) = if self.has_sudo {
+                (as_admin as fn(&Attempt) -> String, " and sudo", "logs in, becomes root")
+            } else {
+                (as_root as fn(&Attempt) -> String, "", "logs in")
+            };
+            let before =
+                before.and_then(|before| before.admins.get(index)).map(|(_, _, attempt)| seen(attempt));
+            let what = format!("{admin} by key{then}, {}", family(target.to));
+            checks.push(row(what, before, seen(attempt), wanted));
         }
         for (index, (target, attempt)) in self.root.iter().enumerate() {
             let then = before.and_then(|before| before.root.get(index)).map(|(_, attempt)| as_root(attempt));
@@ -71,7 +82,12 @@ impl Logins {
         }
         if !policy.ssh.password_login {
             let then = before.map(|before| as_guesser(&before.guessing));
-            checks.push(row("guessing root's password".to_owned(), then, as_guesser(&self.guessing), "not asked for one"));
+            checks.push(row(
+                "guessing root's password".to_owned(),
+                then,
+                as_guesser(&self.guessing),
+                "not asked for one",
+            ));
         }
         checks
     }
@@ -81,7 +97,12 @@ fn row(what: String, before: Option<String>, seen: String, wanted: &str) -> Chec
     let differences = if seen == wanted {
         Vec::new()
     } else {
-        vec![Difference { what: what.clone(), seen: seen.clone(), wanted: wanted.to_owned(), decided_by: None }]
+        vec![Difference {
+            what: what.clone(),
+            seen: seen.clone(),
+            wanted: wanted.to_owned(),
+            decided_by: None,
+        }]
     };
     Check { what, before, seen, wanted: wanted.to_owned(), agrees: agreement(differences) }
 }
