@@ -245,11 +245,14 @@ impl Socket {
                         acknowledged(Answer::decode(&received)?)?;
                     }
                     message::DONE => {
-                        return match (message::done_errno(&received), malformed) {
-                            (libc_eintr, _) if libc_eintr == Errno::INTR.raw_os_error() => Ok(None),
-                            (0, None) => Ok((!interrupted).then_some(objects)),
-                            (0, Some(error)) => Err(Error::Malformed(error)),
-                            (errno, _) => Err(refused(errno)),
+                        let errno = message::done_errno(&received);
+                        if errno == Errno::INTR.raw_os_error() || (errno == 0 && interrupted) {
+                            return Ok(None);
+                        }
+                        return match malformed {
+                            _ if errno != 0 => Err(refused(errno)),
+                            Some(error) => Err(Error::Malformed(error)),
+                            None => Ok(Some(objects)),
                         };
                     }
                     family if family >= message::FIRST_FAMILY_TYPE => match decode(&received) {

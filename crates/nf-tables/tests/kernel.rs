@@ -465,3 +465,48 @@ fn anonymous_sets_are_made_filled_and_used_in_one_batch() {
         assert!(text.contains("tcp dport { 80, 443 } accept"), "{text}");
     });
 }
+
+#[test]
+fn a_dump_during_commits_is_of_one_generation() {
+    in_namespace(|| {
+        let chains = ["input", "forward"].map(|name| ChainId::new(&table(), name));
+        let mut connection = Connection::open().unwrap();
+        let mut batch = Batch::new();
+        batch.add_table(&Table::new(Family::Inet, "example"));
+        for chain in &chains {
+            batch.add_chain(&table(), &Chain::regular(&chain.name));
+        }
+        connection.commit(&batch).unwrap();
+
+        let writer = std::thread::spawn(move || {
+            let mut connection = Connection::open().unwrap();
+            for round in 0..300 {
+                let rule = Rule::new(vec![verdict(Verdict::Accept)]).with_comment(&format!("round {round}"));
+                let mut batch = Batch::new();
+                for chain in &chains {
+                    batch.flush_chain(chain);
+                    for _ in 0..200 {
+                        batch.append_rule(chain, &rule);
+                    }
+                }
+                connection.commit(&batch).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let (mut dumps, mut running) = (0, true);
+        while running {
+            running = !writer.is_finished();
+            // Where the writer leaves no time for a whole dump, that is said and nothing is made up.
+            let dump = match connection.dump_table(&table()) {
+                Err(Error::Unstable | Error::Netlink(netlink::Error::Unstable)) => continue,
+                dump => dump.unwrap().expect("the table is there"),
+            };
+            let rules: Vec<_> = dump.chains.iter().flat_map(|chain| &chain.rules).collect();
+            assert!(rules.is_empty() || rules.len() == 400, "{} rules", rules.len());
+            assert!(rules.iter().all(|rule| rule.comment() == rules[0].comment()));
+            dumps += 1;
+        }
+        writer.join().unwrap();
+        assert!(dumps > 0);
+    });
+}
