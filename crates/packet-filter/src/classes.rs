@@ -80,10 +80,7 @@ fn representatives<'q>(field: Field, ipv6: bool, asked: impl Iterator<Item = &'q
             memberships[question / 64] ^= 1 << (question % 64);
         }
         let last = starts.get(nth + 1).map_or(highest, |next| next - 1);
-        let favourite = favourites
-            .iter()
-            .copied()
-            .find(|value| start <= *value && *value <= last);
+        let favourite = favourites.iter().copied().find(|value| start <= *value && *value <= last);
         match found.get(&memberships) {
             None => {
                 found.insert(memberships.clone(), values.len());
@@ -114,25 +111,14 @@ fn favourites(field: Field, ipv6: bool) -> Vec<u128> {
 
 /// Every question that the rules of a table can ask.
 pub(crate) fn questions(dump: &TableDump) -> Result<Vec<Question>, Unsplittable> {
-    let key_length = |name: &str| {
-        dump.set(name)
-            .and_then(|dump| usize::try_from(dump.set.key_length).ok())
-    };
+    let key_length = |name: &str| dump.set(name).and_then(|dump| usize::try_from(dump.set.key_length).ok());
     let mut found = Vec::new();
     for chain in &dump.chains {
         for (nth, rule) in chain.rules.iter().enumerate() {
-            let mut asker = Asker {
-                dump,
-                family: table_family(dump),
-                protocol: None,
-                found: &mut found,
-            };
+            let mut asker = Asker { dump, family: table_family(dump), protocol: None, found: &mut found };
             for statement in statements(rule, &key_length) {
                 if asker.ask(&statement).is_none() {
-                    return Err(Unsplittable {
-                        chain: chain.chain.name.clone(),
-                        rule: nth + 1,
-                    });
+                    return Err(Unsplittable { chain: chain.chain.name.clone(), rule: nth + 1 });
                 }
             }
         }
@@ -180,12 +166,7 @@ impl Asker<'_, '_> {
                 }
                 Some(())
             }
-            Statement::Within {
-                value,
-                op: RangeOp::In | RangeOp::NotIn,
-                from,
-                to,
-            } => {
+            Statement::Within { value, op: RangeOp::In | RangeOp::NotIn, from, to } => {
                 let [part] = value.parts.as_slice() else {
                     return None;
                 };
@@ -216,25 +197,17 @@ impl Asker<'_, '_> {
                     None => by_data.push((data, vec![range])),
                 }
             }
-            return by_data
-                .into_iter()
-                .try_for_each(|(_, ranges)| self.ask_part(part, &ranges));
+            return by_data.into_iter().try_for_each(|(_, ranges)| self.ask_part(part, &ranges));
         }
         let spans: Vec<_> = contents.field_spans().collect();
         let whole = spans.len() == 1;
         let mut start = 0;
         for (nth, part) in value.parts.iter().enumerate() {
-            let span = if whole {
-                (start, start + part.length)
-            } else {
-                *spans.get(nth)?
-            };
+            let span = if whole { (start, start + part.length) } else { *spans.get(nth)? };
             start += part.length.next_multiple_of(4);
             for entry in &contents.entries {
-                let range = (
-                    entry.first.get(span.0..span.1)?.to_vec(),
-                    entry.last.get(span.0..span.1)?.to_vec(),
-                );
+                let range =
+                    (entry.first.get(span.0..span.1)?.to_vec(), entry.last.get(span.0..span.1)?.to_vec());
                 self.ask_part(part, &[range])?;
             }
         }
@@ -253,17 +226,15 @@ impl Asker<'_, '_> {
                 return None;
             }
             let asked = match part.changes.as_slice() {
-                [] => ranges
-                    .iter()
-                    .map(|(first, last)| widen(first, last, size))
-                    .collect::<Option<Vec<_>>>()?,
+                [] => {
+                    ranges.iter().map(|(first, last)| widen(first, last, size)).collect::<Option<Vec<_>>>()?
+                }
                 [Change::Bits(BitwiseOp::MaskXor { mask, xor })] if xor.iter().all(|&byte| byte == 0) => {
                     masked(mask, ranges, size)?
                 }
                 _ => return None,
             };
-            self.found
-                .push((field, family, machine_order(field, Ranges::new(asked))?));
+            self.found.push((field, family, machine_order(field, Ranges::new(asked))?));
         }
         Some(())
     }
@@ -287,26 +258,16 @@ impl Asker<'_, '_> {
                 _ => Vec::new(),
             },
             Source::Ct(ct) if ct.key == nf_tables::CtKey::State => vec![(Field::State, None, 0)],
-            Source::Payload {
-                base: PayloadBase::Network,
-                offset,
-                ..
-            } => {
+            Source::Payload { base: PayloadBase::Network, offset, .. } => {
                 let mut found = Vec::new();
                 for &ipv6 in families {
                     found.extend(overlapping(network_layout(ipv6), ipv6, *offset, part.length)?);
                 }
                 found
             }
-            Source::Payload {
-                base: PayloadBase::Transport,
-                offset,
-                ..
-            } => {
+            Source::Payload { base: PayloadBase::Transport, offset, .. } => {
                 let mut found = Vec::new();
-                for protocol in self
-                    .protocol
-                    .map_or(vec![protocol::TCP, protocol::ICMP], |known| vec![known])
+                for protocol in self.protocol.map_or(vec![protocol::TCP, protocol::ICMP], |known| vec![known])
                 {
                     let layout = transport_layout(u128::from(protocol));
                     let fields = overlapping(layout, false, *offset, part.length)?;
@@ -314,10 +275,7 @@ impl Asker<'_, '_> {
                 }
                 found
             }
-            Source::Payload {
-                base: PayloadBase::Link | PayloadBase::Inner,
-                ..
-            }
+            Source::Payload { base: PayloadBase::Link | PayloadBase::Inner, .. }
             | Source::Ct(_)
             | Source::Loaded(_)
             | Source::Constant(_)
@@ -367,18 +325,14 @@ fn widen(first: &[u8], last: &[u8], size: usize) -> Option<(u128, u128)> {
 }
 
 fn number(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .fold(0, |number, &byte| number << 8 | u128::from(byte))
+    bytes.iter().fold(0, |number, &byte| number << 8 | u128::from(byte))
 }
 
 /// The values of a field that are in the ranges once the mask is on them.
 fn masked(mask: &[u8], ranges: &[ByteRange], size: usize) -> Option<Vec<(u128, u128)>> {
     if let (1, &[mask]) = (size, mask) {
         let inside = |value: u8| {
-            ranges
-                .iter()
-                .any(|(first, last)| *first <= vec![value & mask] && vec![value & mask] <= *last)
+            ranges.iter().any(|(first, last)| *first <= vec![value & mask] && vec![value & mask] <= *last)
         };
         return Some(
             (0..=255)
@@ -389,12 +343,7 @@ fn masked(mask: &[u8], ranges: &[ByteRange], size: usize) -> Option<Vec<(u128, u
     }
     let mut mask = mask.to_vec();
     mask.resize(size, 0);
-    let free = !number(&mask)
-        & if size == 16 {
-            u128::MAX
-        } else {
-            (1 << (size * 8)) - 1
-        };
+    let free = !number(&mask) & if size == 16 { u128::MAX } else { (1 << (size * 8)) - 1 };
     if free & (free.wrapping_add(1)) != 0 {
         return None;
     }
@@ -417,9 +366,7 @@ fn machine_order(field: Field, ranges: Ranges) -> Option<Ranges> {
         let swapped = u128::from(u32::try_from(first).ok()?.swap_bytes());
         (first == last).then_some((swapped, swapped))
     };
-    Some(Ranges::new(
-        ranges.as_slice().iter().map(swap).collect::<Option<Vec<_>>>()?,
-    ))
+    Some(Ranges::new(ranges.as_slice().iter().map(swap).collect::<Option<Vec<_>>>()?))
 }
 
 #[cfg(test)]
@@ -429,11 +376,7 @@ mod tests {
     #[test]
     fn values_that_no_question_tells_apart_are_one_class() {
         let questions = [
-            (
-                Field::DestinationPort,
-                None,
-                Ranges::new([(22, 22), (80, 90), (1000, 65535)]),
-            ),
+            (Field::DestinationPort, None, Ranges::new([(22, 22), (80, 90), (1000, 65535)])),
             (Field::DestinationPort, None, Ranges::new([(85, 85)])),
             (Field::Source, Some(true), Ranges::new([(1, 1)])),
         ];

@@ -71,11 +71,7 @@ pub fn compare(before: Option<&TableDump>, after: Option<&TableDump>) -> Vec<Dif
 }
 
 fn table_head(dump: &TableDump) -> String {
-    let comment = dump
-        .table
-        .comment()
-        .map(|comment| format!(" comment \"{comment}\""))
-        .unwrap_or_default();
+    let comment = dump.table.comment().map(|comment| format!(" comment \"{comment}\"")).unwrap_or_default();
     format!("flags {:#x}{comment}", dump.table.flags.0)
 }
 
@@ -84,11 +80,7 @@ struct Found(Vec<Difference>);
 
 impl Found {
     fn only(&mut self, side: Side, place: &str, what: impl Into<String>) {
-        self.0.push(Difference {
-            side,
-            place: place.to_owned(),
-            what: what.into(),
-        });
+        self.0.push(Difference { side, place: place.to_owned(), what: what.into() });
     }
 
     fn both(&mut self, place: &str, before: &str, after: &str) {
@@ -97,15 +89,10 @@ impl Found {
     }
 
     fn sets(&mut self, before: Option<&TableDump>, after: Option<&TableDump>) {
-        let names = names(before, after, |dump| {
-            dump.sets.iter().map(|set| set.set.name.as_str()).collect()
-        });
+        let names = names(before, after, |dump| dump.sets.iter().map(|set| set.set.name.as_str()).collect());
         for name in names {
             let place = format!("set {name}");
-            let (a, b) = (
-                before.and_then(|dump| dump.set(name)),
-                after.and_then(|dump| dump.set(name)),
-            );
+            let (a, b) = (before.and_then(|dump| dump.set(name)), after.and_then(|dump| dump.set(name)));
             if a == b {
                 continue;
             }
@@ -122,18 +109,11 @@ impl Found {
     }
 
     fn chains(&mut self, before: Option<&TableDump>, after: Option<&TableDump>) {
-        let names = names(before, after, |dump| {
-            dump.chains
-                .iter()
-                .map(|chain| chain.chain.name.as_str())
-                .collect()
-        });
+        let names =
+            names(before, after, |dump| dump.chains.iter().map(|chain| chain.chain.name.as_str()).collect());
         for name in names {
             let place = format!("chain {name}");
-            let (a, b) = (
-                before.and_then(|dump| dump.chain(name)),
-                after.and_then(|dump| dump.chain(name)),
-            );
+            let (a, b) = (before.and_then(|dump| dump.chain(name)), after.and_then(|dump| dump.chain(name)));
             if a.map(|dump| &dump.chain) != b.map(|dump| &dump.chain) {
                 for (side, chain) in [(Side::Before, a), (Side::After, b)] {
                     if let Some(dump) = chain {
@@ -143,10 +123,7 @@ impl Found {
             }
             let (a_rules, b_rules) = (rules(a), rules(b));
             let texts = |dump: Option<&TableDump>, rules: &[Rule]| -> Vec<String> {
-                rules
-                    .iter()
-                    .filter_map(|rule| dump.map(|dump| text::rule(dump, rule)))
-                    .collect()
+                rules.iter().filter_map(|rule| dump.map(|dump| text::rule(dump, rule))).collect()
             };
             let (a_texts, b_texts) = (texts(before, &a_rules), texts(after, &b_rules));
             for step in steps(&a_rules, &b_rules) {
@@ -160,13 +137,8 @@ impl Found {
 
     fn objects(&mut self, before: Option<&TableDump>, after: Option<&TableDump>) {
         let objects = |dump: Option<&TableDump>| -> Vec<String> {
-            dump.map(|dump| {
-                dump.objects
-                    .iter()
-                    .map(|object| format!("object {}", object.name))
-                    .collect()
-            })
-            .unwrap_or_default()
+            dump.map(|dump| dump.objects.iter().map(|object| format!("object {}", object.name)).collect())
+                .unwrap_or_default()
         };
         self.lines("named objects", &objects(before), &objects(after));
     }
@@ -182,24 +154,13 @@ impl Found {
 }
 
 fn set_head(dump: &SetDump) -> String {
-    let comment = dump
-        .set
-        .comment()
-        .map(|comment| format!("; comment \"{comment}\""))
-        .unwrap_or_default();
+    let comment = dump.set.comment().map(|comment| format!("; comment \"{comment}\"")).unwrap_or_default();
     format!("{}{comment}", text::set_head(&dump.set))
 }
 
 fn chain_head(dump: &ChainDump) -> String {
-    let comment = dump
-        .chain
-        .comment()
-        .map(|comment| format!(" comment \"{comment}\""))
-        .unwrap_or_default();
-    format!(
-        "{}{comment}",
-        text::chain_head(&dump.chain).unwrap_or_else(|| "the chain".to_owned())
-    )
+    let comment = dump.chain.comment().map(|comment| format!(" comment \"{comment}\"")).unwrap_or_default();
+    format!("{}{comment}", text::chain_head(&dump.chain).unwrap_or_else(|| "the chain".to_owned()))
 }
 
 fn rules(dump: Option<&ChainDump>) -> Vec<Rule> {
@@ -236,12 +197,7 @@ const PAIRS: usize = 4_000_000;
 fn steps<T: PartialEq>(before: &[T], after: &[T]) -> Vec<Step> {
     let head = before.iter().zip(after).take_while(|(a, b)| a == b).count();
     let (a, b) = (&before[head..], &after[head..]);
-    let tail = a
-        .iter()
-        .rev()
-        .zip(b.iter().rev())
-        .take_while(|(a, b)| a == b)
-        .count();
+    let tail = a.iter().rev().zip(b.iter().rev()).take_while(|(a, b)| a == b).count();
     let (a, b) = (&a[..a.len() - tail], &b[..b.len() - tail]);
     if a.len().saturating_mul(b.len()) > PAIRS {
         let out = (0..a.len()).map(|at| Step::Before(head + at));
@@ -279,10 +235,7 @@ mod tests {
 
     #[test]
     fn a_list_becomes_the_other_in_the_fewest_steps() {
-        assert_eq!(
-            steps(&[1, 2, 3, 4], &[1, 3, 5, 4]),
-            [Step::Before(1), Step::After(2)]
-        );
+        assert_eq!(steps(&[1, 2, 3, 4], &[1, 3, 5, 4]), [Step::Before(1), Step::After(2)]);
         assert_eq!(steps::<u8>(&[], &[]), []);
         assert_eq!(steps(&[1], &[]), [Step::Before(0)]);
         assert_eq!(steps(&[1, 2], &[3, 1, 2]), [Step::After(0)]);

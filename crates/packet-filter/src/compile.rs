@@ -59,9 +59,7 @@ pub fn compile_named(policy: &FilterPolicy, table: &str) -> Compiled {
     if policy.ipv6 == Ipv6::Reject {
         builder.output();
     }
-    Compiled {
-        table: builder.finish(),
-    }
+    Compiled { table: builder.finish() }
 }
 
 /// Where the classic `filter` table of iptables stands.
@@ -79,10 +77,7 @@ struct Builder<'p> {
 
 impl<'p> Builder<'p> {
     fn new(policy: &'p FilterPolicy, table: &str) -> Self {
-        Self {
-            policy,
-            dump: TableDump::new(Table::new(Family::Inet, table)),
-        }
+        Self { policy, dump: TableDump::new(Table::new(Family::Inet, table)) }
     }
 
     /// Sorts out what the order of building left.
@@ -96,10 +91,7 @@ impl<'p> Builder<'p> {
 
     fn input(&mut self) {
         let mut rules = vec![
-            RuleBuilder::new()
-                .input_is("lo")
-                .verdict(Verdict::Accept)
-                .comment("loopback"),
+            RuleBuilder::new().input_is("lo").verdict(Verdict::Accept).comment("loopback"),
             // The place of bans: `jump bans`, before established flows, so that a ban ends them too.
         ];
         let mut families = vec![(IpFamily::V4, "input-ipv4")];
@@ -110,12 +102,7 @@ impl<'p> Builder<'p> {
             Element::new([family.number()]).with_verdict(Verdict::Jump((*chain).to_owned()))
         });
         self.verdict_map("input-families", DataType::NFPROTO, 1, elements.collect());
-        rules.push(
-            RuleBuilder::new()
-                .family()
-                .dispatch("input-families")
-                .comment("by family"),
-        );
+        rules.push(RuleBuilder::new().family().dispatch("input-families").comment("by family"));
         let code = IcmpxCode::PortUnreachable;
         rules.extend(refusal(self.policy.inbound, code, "refuse what nothing allows"));
         self.base_chain("input", HookPoint::Input, Policy::Drop, rules);
@@ -128,27 +115,14 @@ impl<'p> Builder<'p> {
     /// The chain of a family: spoofed loopback, states, protocols, the log.
     fn input_of(&mut self, family: IpFamily, chain: &str, tcp: bool, udp: bool) {
         let v6 = family == IpFamily::V6;
-        let invalid = if v6 {
-            Verdict::Goto("input-invalid-ipv6".to_owned())
-        } else {
-            Verdict::Drop
-        };
+        let invalid = if v6 { Verdict::Goto("input-invalid-ipv6".to_owned()) } else { Verdict::Drop };
         let states = format!("input-states-{}", family.name());
         self.state_map(&states, invalid);
         let spoofed = "spoofed loopback";
         let mut rules = vec![
-            RuleBuilder::new()
-                .source_is_loopback(family)
-                .verdict(Verdict::Drop)
-                .comment(spoofed),
-            RuleBuilder::new()
-                .destination_is_loopback(family)
-                .verdict(Verdict::Drop)
-                .comment(spoofed),
-            RuleBuilder::new()
-                .state()
-                .dispatch(&states)
-                .comment(ESTABLISHED_FIRST),
+            RuleBuilder::new().source_is_loopback(family).verdict(Verdict::Drop).comment(spoofed),
+            RuleBuilder::new().destination_is_loopback(family).verdict(Verdict::Drop).comment(spoofed),
+            RuleBuilder::new().state().dispatch(&states).comment(ESTABLISHED_FIRST),
         ];
         let mut protocols = Vec::new();
         if v6 {
@@ -169,18 +143,8 @@ impl<'p> Builder<'p> {
             let element = |(number, chain): &(u8, &str)| {
                 Element::new([*number]).with_verdict(Verdict::Jump((*chain).to_owned()))
             };
-            self.verdict_map(
-                &map,
-                DataType::INET_PROTOCOL,
-                1,
-                protocols.iter().map(element).collect(),
-            );
-            rules.push(
-                RuleBuilder::new()
-                    .protocol()
-                    .dispatch(&map)
-                    .comment("by protocol"),
-            );
+            self.verdict_map(&map, DataType::INET_PROTOCOL, 1, protocols.iter().map(element).collect());
+            rules.push(RuleBuilder::new().protocol().dispatch(&map).comment("by protocol"));
         }
         rules.extend(self.log_rule(RuleBuilder::new(), family, "INPUT"));
         self.chain(chain, rules);
@@ -206,10 +170,7 @@ impl<'p> Builder<'p> {
             .comment("ICMPv6 errors (RFC 4890)");
         self.chain(
             "input-invalid-ipv6",
-            vec![
-                accept_errors.clone(),
-                RuleBuilder::new().verdict(Verdict::Drop).comment("invalid"),
-            ],
+            vec![accept_errors.clone(), RuleBuilder::new().verdict(Verdict::Drop).comment("invalid")],
         );
         let mut rules = vec![
             accept_errors,
@@ -242,11 +203,7 @@ impl<'p> Builder<'p> {
                 .comment("DHCPv6 answers, from this link only"),
         ];
         if udp {
-            rules.push(
-                RuleBuilder::new()
-                    .verdict(Verdict::Jump("input-udp".to_owned()))
-                    .comment("by port"),
-            );
+            rules.push(RuleBuilder::new().verdict(Verdict::Jump("input-udp".to_owned())).comment("by port"));
         }
         self.chain("input-udp-ipv6", rules);
     }
@@ -258,12 +215,7 @@ impl<'p> Builder<'p> {
             Ipv6::Same => RuleBuilder::new(),
             Ipv6::Reject => RuleBuilder::new().family_is(IpFamily::V4),
         };
-        rules.push(
-            by_state
-                .state()
-                .dispatch("forward-states")
-                .comment(ESTABLISHED_FIRST),
-        );
+        rules.push(by_state.state().dispatch("forward-states").comment(ESTABLISHED_FIRST));
         let families: &[IpFamily] = match self.policy.ipv6 {
             Ipv6::Same => &[IpFamily::V4, IpFamily::V6],
             Ipv6::Reject => &[IpFamily::V4],
@@ -271,11 +223,7 @@ impl<'p> Builder<'p> {
         for &family in families {
             rules.extend(self.log_rule(RuleBuilder::new().family_is(family), family, "FORWARD"));
         }
-        rules.extend(refusal(
-            self.policy.forward,
-            IcmpxCode::AdminProhibited,
-            "refuse to forward",
-        ));
+        rules.extend(refusal(self.policy.forward, IcmpxCode::AdminProhibited, "refuse to forward"));
         self.base_chain("forward", HookPoint::Forward, Policy::Drop, rules);
     }
 
@@ -285,20 +233,14 @@ impl<'p> Builder<'p> {
     fn output(&mut self) {
         let refused = "refuse IPv6";
         let rules = vec![
-            RuleBuilder::new()
-                .output_is("lo")
-                .verdict(Verdict::Accept)
-                .comment("loopback"),
+            RuleBuilder::new().output_is("lo").verdict(Verdict::Accept).comment("loopback"),
             RuleBuilder::new()
                 .family_is(IpFamily::V6)
                 .verdict(Verdict::Goto("output-ipv6".to_owned()))
                 .comment(refused),
         ];
         self.base_chain("output", HookPoint::Output, Policy::Accept, rules);
-        self.chain(
-            "output-ipv6",
-            refusal(Refusal::Reject, IcmpxCode::PortUnreachable, refused),
-        );
+        self.chain("output-ipv6", refusal(Refusal::Reject, IcmpxCode::PortUnreachable, refused));
     }
 
     fn log_rule(&self, builder: RuleBuilder, family: IpFamily, hook: &str) -> Option<Rule> {
@@ -333,17 +275,11 @@ impl<'p> Builder<'p> {
     }
 
     fn chain(&mut self, name: &str, rules: Vec<Rule>) {
-        self.dump.chains.push(ChainDump {
-            chain: Chain::regular(name),
-            rules,
-        });
+        self.dump.chains.push(ChainDump { chain: Chain::regular(name), rules });
     }
 
     fn base_chain(&mut self, name: &str, point: HookPoint, policy: Policy, rules: Vec<Rule>) {
-        self.dump.chains.push(ChainDump {
-            chain: Chain::base(name, point, PRIORITY_FILTER, policy),
-            rules,
-        });
+        self.dump.chains.push(ChainDump { chain: Chain::base(name, point, PRIORITY_FILTER, policy), rules });
     }
 }
 
@@ -364,21 +300,9 @@ fn ping(family: IpFamily) -> Rule {
 fn refusal(refusal: Refusal, code: IcmpxCode, comment: &str) -> Vec<Rule> {
     match refusal {
         Refusal::Reject => vec![
-            RuleBuilder::new()
-                .protocol_is(protocol::TCP)
-                .counter()
-                .reject(Reject::TcpReset)
-                .comment(comment),
-            RuleBuilder::new()
-                .counter()
-                .reject(Reject::Icmpx(code))
-                .comment(comment),
+            RuleBuilder::new().protocol_is(protocol::TCP).counter().reject(Reject::TcpReset).comment(comment),
+            RuleBuilder::new().counter().reject(Reject::Icmpx(code)).comment(comment),
         ],
-        Refusal::Drop => vec![
-            RuleBuilder::new()
-                .counter()
-                .verdict(Verdict::Drop)
-                .comment(comment),
-        ],
+        Refusal::Drop => vec![RuleBuilder::new().counter().verdict(Verdict::Drop).comment(comment)],
     }
 }

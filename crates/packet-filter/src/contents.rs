@@ -23,48 +23,28 @@ pub(crate) struct Contents<'a> {
 
 impl<'a> Contents<'a> {
     pub(crate) fn new(set: &'a Set, elements: &'a [Element]) -> Self {
-        let (catch_all, keyed): (Vec<_>, Vec<_>) = elements
-            .iter()
-            .partition(|element| element.flags.contains(ElementFlags::CATCH_ALL));
-        let mut entries = if is_sorted_by_ends(set) {
-            intervals(set, keyed)
-        } else {
-            singles(keyed)
-        };
+        let (catch_all, keyed): (Vec<_>, Vec<_>) =
+            elements.iter().partition(|element| element.flags.contains(ElementFlags::CATCH_ALL));
+        let mut entries = if is_sorted_by_ends(set) { intervals(set, keyed) } else { singles(keyed) };
         entries.sort_by(|a, b| a.first.cmp(&b.first));
-        Self {
-            set,
-            entries,
-            catch_all: catch_all.first().copied(),
-        }
+        Self { set, entries, catch_all: catch_all.first().copied() }
     }
 
     /// What the key is found under: an element of its own, or the one that stands for all other keys.
     pub(crate) fn find(&self, key: &[u8]) -> Option<&'a Element> {
         let found = if self.set.flags.contains(SetFlags::CONCAT) {
-            self.entries
-                .iter()
-                .find(|entry| self.fields_contain(entry, key))
-                .map(|entry| entry.element)
+            self.entries.iter().find(|entry| self.fields_contain(entry, key)).map(|entry| entry.element)
         } else {
-            let after = self
-                .entries
-                .partition_point(|entry| entry.first.as_slice() <= key);
+            let after = self.entries.partition_point(|entry| entry.first.as_slice() <= key);
             let entry = after.checked_sub(1).map(|at| &self.entries[at]);
-            entry
-                .filter(|entry| key <= entry.last.as_slice())
-                .map(|entry| entry.element)
+            entry.filter(|entry| key <= entry.last.as_slice()).map(|entry| entry.element)
         };
         found.or(self.catch_all)
     }
 
     fn fields_contain(&self, entry: &Entry<'_>, key: &[u8]) -> bool {
         self.field_spans().all(|(start, end)| {
-            match (
-                entry.first.get(start..end),
-                entry.last.get(start..end),
-                key.get(start..end),
-            ) {
+            match (entry.first.get(start..end), entry.last.get(start..end), key.get(start..end)) {
                 (Some(first), Some(last), Some(value)) => first <= value && value <= last,
                 _ => false,
             }
@@ -73,11 +53,8 @@ impl<'a> Contents<'a> {
 
     /// Where each field of the key begins and ends; in registers each starts at a multiple of four.
     pub(crate) fn field_spans(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let fields = if self.set.fields.is_empty() {
-            vec![self.set.key_length]
-        } else {
-            self.set.fields.clone()
-        };
+        let fields =
+            if self.set.fields.is_empty() { vec![self.set.key_length] } else { self.set.fields.clone() };
         fields.into_iter().scan(0_usize, |start, length| {
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             let span = (*start, start.saturating_add(length));
@@ -106,22 +83,14 @@ fn singles(elements: Vec<&Element>) -> Vec<Entry<'_>> {
 /// Pairs each start with the next end. A start without an end reaches to the next start, or to the highest key.
 fn intervals<'a>(set: &Set, mut elements: Vec<&'a Element>) -> Vec<Entry<'a>> {
     // Where one range ends and the next begins, the end comes first.
-    elements.sort_by(|a, b| {
-        a.key
-            .cmp(&b.key)
-            .then(b.is_interval_end().cmp(&a.is_interval_end()))
-    });
+    elements.sort_by(|a, b| a.key.cmp(&b.key).then(b.is_interval_end().cmp(&a.is_interval_end())));
     let mut entries: Vec<Entry<'a>> = Vec::new();
     let mut open: Option<&'a Element> = None;
     let mut close = |open: &mut Option<&'a Element>, last: Option<Vec<u8>>| {
         if let (Some(element), Some(last)) = (open.take(), last)
             && element.key <= last
         {
-            entries.push(Entry {
-                first: element.key.clone(),
-                last,
-                element,
-            });
+            entries.push(Entry { first: element.key.clone(), last, element });
         }
     };
     for element in elements {
@@ -158,10 +127,8 @@ mod tests {
 
     fn ports(ranges: &[(u16, u16)]) -> (Set, Vec<Element>) {
         let set = Set::new("ports", DataType::INET_SERVICE, 2).with_flags(SetFlags::INTERVAL);
-        let elements = ranges
-            .iter()
-            .flat_map(|(a, b)| Element::range(&a.to_be_bytes(), &b.to_be_bytes()))
-            .collect();
+        let elements =
+            ranges.iter().flat_map(|(a, b)| Element::range(&a.to_be_bytes(), &b.to_be_bytes())).collect();
         (set, elements)
     }
 
@@ -210,14 +177,7 @@ mod tests {
         let set = Set::new("ports", DataType::INET_SERVICE, 2);
         let elements = [Element::new([0, 22]).with_comment("ssh"), Element::catch_all()];
         let contents = Contents::new(&set, &elements);
-        assert_eq!(
-            contents.find(&[0, 22]).and_then(Element::comment).as_deref(),
-            Some("ssh")
-        );
-        assert!(
-            contents
-                .find(&[0, 23])
-                .is_some_and(|found| found.flags.contains(ElementFlags::CATCH_ALL))
-        );
+        assert_eq!(contents.find(&[0, 22]).and_then(Element::comment).as_deref(), Some("ssh"));
+        assert!(contents.find(&[0, 23]).is_some_and(|found| found.flags.contains(ElementFlags::CATCH_ALL)));
     }
 }

@@ -138,17 +138,8 @@ impl<'a> Machine<'a> {
     }
 
     fn decision(&self, ends: Ends<'_>) -> Decision {
-        let Ends {
-            main,
-            others,
-            crossed,
-        } = ends;
-        let main = main.unwrap_or(End {
-            effect: Effect::Accept,
-            causes: Vec::new(),
-            by: None,
-            base: None,
-        });
+        let Ends { main, others, crossed } = ends;
+        let main = main.unwrap_or(End { effect: Effect::Accept, causes: Vec::new(), by: None, base: None });
         let verdict = verdict(&main.effect);
         let uncertain = uncertainty(&main, &others);
         let mut otherwise: Vec<Verdict> = Vec::new();
@@ -200,10 +191,7 @@ impl<'a> Machine<'a> {
         let rule = self.rule_ref(at);
         match self.rate(at, nth) {
             Some(rate) => Reason::Rate { rate, rule },
-            None => Reason::Unknown {
-                what: text::expression(&self.0.rule(at).expressions[nth]),
-                rule,
-            },
+            None => Reason::Unknown { what: text::expression(&self.0.rule(at).expressions[nth]), rule },
         }
     }
 
@@ -212,13 +200,10 @@ impl<'a> Machine<'a> {
         match &self.0.rule(at).expressions[nth] {
             Expression::Limit(limit) => Some(rate(limit, None)),
             Expression::Dynset(dynset) => {
-                let limit = dynset
-                    .expressions
-                    .iter()
-                    .find_map(|expression| match expression {
-                        Expression::Limit(limit) => Some(limit),
-                        _ => None,
-                    })?;
+                let limit = dynset.expressions.iter().find_map(|expression| match expression {
+                    Expression::Limit(limit) => Some(limit),
+                    _ => None,
+                })?;
                 Some(rate(limit, Some(self.key_text(at, dynset))))
             }
             _ => None,
@@ -231,12 +216,7 @@ impl<'a> Machine<'a> {
 }
 
 fn rate(limit: &Limit, of: Option<String>) -> Rate {
-    Rate {
-        count: limit.rate,
-        seconds: limit.seconds,
-        burst: limit.burst,
-        of,
-    }
+    Rate { count: limit.rate, seconds: limit.seconds, burst: limit.burst, of }
 }
 
 /// What a decision depends on, and what else it can be.
@@ -253,12 +233,8 @@ pub(crate) fn uncertainty<'e, 'a>(main: &End<'a>, others: &'e [End<'a>]) -> Opti
     if otherwise.is_empty() && is_accepted != Class::Elsewhere {
         return None;
     }
-    let mut causes: Vec<Cause> = main
-        .causes
-        .iter()
-        .chain(otherwise.iter().flat_map(|end| &end.causes))
-        .copied()
-        .collect();
+    let mut causes: Vec<Cause> =
+        main.causes.iter().chain(otherwise.iter().flat_map(|end| &end.causes)).copied().collect();
     causes.sort_unstable();
     causes.dedup();
     Some(Uncertainty { otherwise, causes })
@@ -352,13 +328,7 @@ impl fmt::Display for Rate {
 
 impl fmt::Display for RuleRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            table,
-            chain,
-            number,
-            text,
-            ..
-        } = self;
+        let Self { table, chain, number, text, .. } = self;
         write!(f, "{table} {chain} rule {number}: {text}")?;
         match &self.comment {
             Some(comment) => write!(f, " # {comment}"),
@@ -372,11 +342,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Rate { rate, .. } => write!(f, "the limit of {rate} is exceeded"),
             Self::Unknown { what, rule } => {
-                write!(
-                    f,
-                    "`{what}` of {} {} rule {} matters here",
-                    rule.table, rule.chain, rule.number
-                )
+                write!(f, "`{what}` of {} {} rule {} matters here", rule.table, rule.chain, rule.number)
             }
             Self::TooLong => f.write_str("the ruleset jumps too deep to be followed"),
         }

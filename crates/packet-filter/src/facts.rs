@@ -171,11 +171,7 @@ pub(crate) const fn transport_layout(number: u128) -> &'static [(Field, usize)] 
     const ICMP: u128 = protocol::ICMP as u128;
     const ICMPV6: u128 = protocol::ICMPV6 as u128;
     match number {
-        TCP => &[
-            (Field::SourcePort, 0),
-            (Field::DestinationPort, 2),
-            (Field::TcpFlags, 13),
-        ],
+        TCP => &[(Field::SourcePort, 0), (Field::DestinationPort, 2), (Field::TcpFlags, 13)],
         UDP => &[(Field::SourcePort, 0), (Field::DestinationPort, 2)],
         ICMP | ICMPV6 => &[(Field::IcmpKind, 0), (Field::IcmpCode, 1)],
         _ => &[],
@@ -188,12 +184,7 @@ pub(crate) const fn network_layout(ipv6: bool) -> &'static [(Field, usize)] {
     if ipv6 {
         &[(Field::HopLimit, 7), (Field::Source, 8), (Field::Destination, 24)]
     } else {
-        &[
-            (Field::HopLimit, 8),
-            (Field::Protocol, 9),
-            (Field::Source, 12),
-            (Field::Destination, 16),
-        ]
+        &[(Field::HopLimit, 8), (Field::Protocol, 9), (Field::Source, 12), (Field::Destination, 16)]
     }
 }
 

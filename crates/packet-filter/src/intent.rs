@@ -105,11 +105,7 @@ fn inbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
         icmpv6(policy, refused, facts)
     } else if !ipv6 && transport == Some(u128::from(protocol::ICMP)) {
         let wanted = policy.ping && facts.get(Field::IcmpKind)? == Some(ECHO_REQUEST);
-        Ok(if wanted {
-            ping(refused)
-        } else {
-            Answer::Refuse(refused)
-        })
+        Ok(if wanted { ping(refused) } else { Answer::Refuse(refused) })
     } else if transport == Some(u128::from(protocol::TCP)) {
         service(policy, Transport::Tcp, ipv6, refused, facts)
     } else if transport == Some(u128::from(protocol::UDP)) {
@@ -129,11 +125,7 @@ fn icmpv6(policy: &FilterPolicy, refused: Manner, facts: &impl Facts) -> Result<
     if kind_is(&LISTENER) && is(facts, Field::Source, &Ranges::new([LINK_LOCAL]))? {
         return Ok(Answer::Accept);
     }
-    Ok(if policy.ping && kind == Some(ECHO_REQUEST_V6) {
-        ping(refused)
-    } else {
-        Answer::Refuse(refused)
-    })
+    Ok(if policy.ping && kind == Some(ECHO_REQUEST_V6) { ping(refused) } else { Answer::Refuse(refused) })
 }
 
 fn service(
@@ -169,10 +161,7 @@ fn service(
     if rates.is_empty() {
         return Ok(Answer::Refuse(refused));
     }
-    Ok(Answer::AcceptWithin {
-        rates,
-        otherwise: refused,
-    })
+    Ok(Answer::AcceptWithin { rates, otherwise: refused })
 }
 
 fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
@@ -194,11 +183,7 @@ fn outbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
     if policy.ipv6 == Ipv6::Same || facts.get(Field::OutputName)? == Some(interface_number(LOOPBACK)) {
         return Ok(Answer::Accept);
     }
-    Ok(if facts.is_ipv6()? {
-        Answer::Refuse(Manner::Answered)
-    } else {
-        Answer::Accept
-    })
+    Ok(if facts.is_ipv6()? { Answer::Refuse(Manner::Answered) } else { Answer::Accept })
 }
 
 fn is(facts: &impl Facts, field: Field, ranges: &Ranges) -> Result<bool, Need> {
@@ -206,11 +191,7 @@ fn is(facts: &impl Facts, field: Field, ranges: &Ranges) -> Result<bool, Need> {
 }
 
 fn loopback(ipv6: bool) -> Ranges {
-    Ranges::new([if ipv6 {
-        (LOOPBACK_V6, LOOPBACK_V6)
-    } else {
-        LOOPBACK_V4
-    }])
+    Ranges::new([if ipv6 { (LOOPBACK_V6, LOOPBACK_V6) } else { LOOPBACK_V4 }])
 }
 
 fn bit(state: State) -> u128 {
@@ -225,30 +206,13 @@ const fn manner(refusal: Refusal) -> Manner {
 }
 
 fn ping(refused: Manner) -> Answer {
-    let rate = Rate {
-        count: u64::from(PINGS_PER_SECOND),
-        seconds: 1,
-        burst: PINGS_PER_SECOND,
-        of: None,
-    };
-    Answer::AcceptWithin {
-        rates: BTreeSet::from([rate]),
-        otherwise: refused,
-    }
+    let rate = Rate { count: u64::from(PINGS_PER_SECOND), seconds: 1, burst: PINGS_PER_SECOND, of: None };
+    Answer::AcceptWithin { rates: BTreeSet::from([rate]), otherwise: refused }
 }
 
 fn new_connections(count: u32, ipv6: bool) -> Rate {
-    let of = if ipv6 {
-        "ip6 saddr & ffff:ffff:ffff:ffff::"
-    } else {
-        "ip saddr"
-    };
-    Rate {
-        count: u64::from(count),
-        seconds: 60,
-        burst: count,
-        of: Some(of.to_owned()),
-    }
+    let of = if ipv6 { "ip6 saddr & ffff:ffff:ffff:ffff::" } else { "ip saddr" };
+    Rate { count: u64::from(count), seconds: 60, burst: count, of: Some(of.to_owned()) }
 }
 
 fn ports(allow: &Allow, transport: Transport) -> Ranges {

@@ -62,12 +62,7 @@ pub fn load(
     compiled: &Compiled,
     expected_generation: Option<u32>,
 ) -> Result<Loaded, LoadError> {
-    exchange(
-        connection,
-        &compiled.table().id(),
-        Some(compiled.table()),
-        expected_generation,
-    )
+    exchange(connection, &compiled.table().id(), Some(compiled.table()), expected_generation)
 }
 
 /// Takes the table away, if it is there.
@@ -111,36 +106,24 @@ fn exchange(
     loop {
         let generation = connection.generation()?;
         if let Some(expected) = expected.filter(|&expected| expected != generation) {
-            return Err(LoadError::Stale {
-                expected,
-                actual: generation,
-            });
+            return Err(LoadError::Stale { expected, actual: generation });
         }
         let current = connection.dump_table(id)?;
         let mut batch = Batch::new();
         batch.at_generation(generation);
         change(&mut batch, id, current.as_ref(), wanted);
         if batch.is_empty() {
-            return Ok(Loaded {
-                generation,
-                messages: 0,
-            });
+            return Ok(Loaded { generation, messages: 0 });
         }
         match connection.commit(&batch) {
             Ok(()) => {
                 let generation = check(connection, id, wanted)?;
-                return Ok(Loaded {
-                    generation,
-                    messages: batch.len(),
-                });
+                return Ok(Loaded { generation, messages: batch.len() });
             }
             Err(nf_tables::Error::Stale { .. }) if expected.is_none() && attempt < ATTEMPTS => attempt += 1,
             Err(nf_tables::Error::Stale { .. }) => {
                 let actual = connection.generation()?;
-                return Err(LoadError::Stale {
-                    expected: expected.unwrap_or(generation),
-                    actual,
-                });
+                return Err(LoadError::Stale { expected: expected.unwrap_or(generation), actual });
             }
             Err(error) => return Err(error.into()),
         }
@@ -156,11 +139,7 @@ fn check(connection: &mut Connection, id: &TableId, wanted: Option<&TableDump>) 
         if connection.generation()? != before {
             continue;
         }
-        return if differences.is_empty() {
-            Ok(before)
-        } else {
-            Err(LoadError::Different(differences))
-        };
+        return if differences.is_empty() { Ok(before) } else { Err(LoadError::Different(differences)) };
     }
 }
 
@@ -184,9 +163,7 @@ pub(crate) fn change(
                 return;
             }
             if current.table.flags != wanted.table.flags {
-                batch
-                    .add_table(&wanted.table)
-                    .label(format!("flags of table {id}"));
+                batch.add_table(&wanted.table).label(format!("flags of table {id}"));
             }
             Change::new(id, current, wanted).write(batch);
         }
@@ -208,26 +185,17 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     fn new(id: &'a TableId, current: &'a TableDump, wanted: &'a TableDump) -> Self {
-        let is_same_set = |dump: &SetDump| {
-            wanted
-                .set(&dump.set.name)
-                .is_some_and(|new| same_set(&dump.set, &new.set))
-        };
+        let is_same_set =
+            |dump: &SetDump| wanted.set(&dump.set.name).is_some_and(|new| same_set(&dump.set, &new.set));
         let sets_out: HashSet<_> = named_sets(current)
             .filter(|dump| !is_same_set(dump))
             .map(|dump| dump.set.name.as_str())
             .collect();
         let stays = |dump: &ChainDump| {
-            wanted
-                .chain(&dump.chain.name)
-                .is_some_and(|new| same_place(&dump.chain, &new.chain))
+            wanted.chain(&dump.chain.name).is_some_and(|new| same_place(&dump.chain, &new.chain))
         };
-        let chains_out: HashSet<_> = current
-            .chains
-            .iter()
-            .filter(|dump| !stays(dump))
-            .map(|dump| dump.chain.name.as_str())
-            .collect();
+        let chains_out: HashSet<_> =
+            current.chains.iter().filter(|dump| !stays(dump)).map(|dump| dump.chain.name.as_str()).collect();
         let remade = sets_out.iter().any(|name| wanted.set(name).is_some())
             || chains_out.iter().any(|name| wanted.chain(name).is_some());
         let chains_filled = wanted
@@ -236,14 +204,7 @@ impl<'a> Change<'a> {
             .filter(|new| remade || !same_rules(current, wanted, new))
             .map(|dump| dump.chain.name.as_str())
             .collect();
-        Self {
-            id,
-            current,
-            wanted,
-            sets_out,
-            chains_out,
-            chains_filled,
-        }
+        Self { id, current, wanted, sets_out, chains_out, chains_filled }
     }
 
     /// Rules go first, since they hold sets and chains; then elements, since they hold chains; then sets and chains. What
@@ -252,9 +213,7 @@ impl<'a> Change<'a> {
         for dump in self.current.chains.iter().filter(|dump| !dump.rules.is_empty()) {
             let name = dump.chain.name.as_str();
             if self.chains_out.contains(name) || self.chains_filled.contains(name) {
-                batch
-                    .flush_chain(&self.chain(name))
-                    .label(format!("rules of chain {name}"));
+                batch.flush_chain(&self.chain(name)).label(format!("rules of chain {name}"));
             }
         }
         for dump in named_sets(self.current) {
@@ -267,21 +226,14 @@ impl<'a> Change<'a> {
         }
         for dump in &self.current.chains {
             if self.chains_out.contains(dump.chain.name.as_str()) {
-                batch
-                    .delete_chain(&self.chain(&dump.chain.name))
-                    .label(format!("chain {}", dump.chain.name));
+                batch.delete_chain(&self.chain(&dump.chain.name)).label(format!("chain {}", dump.chain.name));
             }
         }
         for dump in &self.wanted.chains {
             let name = dump.chain.name.as_str();
-            let held = self
-                .current
-                .chain(name)
-                .filter(|_| !self.chains_out.contains(name));
+            let held = self.current.chain(name).filter(|_| !self.chains_out.contains(name));
             if held.is_none_or(|held| policy(&held.chain) != policy(&dump.chain)) {
-                batch
-                    .add_chain(self.id, &dump.chain)
-                    .label(format!("chain {name}"));
+                batch.add_chain(self.id, &dump.chain).label(format!("chain {name}"));
             }
         }
         for dump in named_sets(self.wanted) {
@@ -343,16 +295,8 @@ impl<'a> Change<'a> {
             let Some(dump) = self.wanted.set(name).filter(|dump| is_anonymous(&dump.set)) else {
                 continue;
             };
-            let pattern = if dump.set.data.is_some() {
-                "__map%d"
-            } else {
-                "__set%d"
-            };
-            let set = Set {
-                name: pattern.to_owned(),
-                id: batch.fresh_set_id(),
-                ..dump.set.clone()
-            };
+            let pattern = if dump.set.data.is_some() { "__map%d" } else { "__set%d" };
+            let set = Set { name: pattern.to_owned(), id: batch.fresh_set_id(), ..dump.set.clone() };
             batch.add_set(self.id, &set).label(format!("set {name}"));
             batch
                 .add_anonymous_elements(self.id, &set, &dump.elements)
@@ -387,21 +331,14 @@ const fn lives_by_itself(set: &Set) -> bool {
 }
 
 fn same_set(a: &Set, b: &Set) -> bool {
-    let settled = |set: &Set| Set {
-        handle: None,
-        id: 0,
-        ..set.clone()
-    };
+    let settled = |set: &Set| Set { handle: None, id: 0, ..set.clone() };
     settled(a) == settled(b)
 }
 
 /// Whether a chain can become the other by an update: the hook is the same but for its policy.
 fn same_place(a: &nf_tables::Chain, b: &nf_tables::Chain) -> bool {
     let place = |chain: &nf_tables::Chain| {
-        chain.hook.clone().map(|hook| nf_tables::object::Hook {
-            policy: nf_tables::Policy::Accept,
-            ..hook
-        })
+        chain.hook.clone().map(|hook| nf_tables::object::Hook { policy: nf_tables::Policy::Accept, ..hook })
     };
     place(a) == place(b) && a.flags == b.flags && a.userdata == b.userdata
 }
@@ -413,14 +350,10 @@ fn policy(chain: &nf_tables::Chain) -> Option<nf_tables::Policy> {
 /// Whether the chain holds these rules already. Rules with sets of their own are always made anew.
 fn same_rules(current: &TableDump, wanted: &TableDump, new: &ChainDump) -> bool {
     let has_own_sets = |dump: &TableDump, chain: &ChainDump| {
-        chain
-            .rules
-            .iter()
-            .flat_map(|rule| &rule.expressions)
-            .any(|expression| {
-                let name = set_of(&mut expression.clone()).map(|(name, _)| name.clone());
-                name.is_some_and(|name| dump.set(&name).is_none_or(|dump| is_anonymous(&dump.set)))
-            })
+        chain.rules.iter().flat_map(|rule| &rule.expressions).any(|expression| {
+            let name = set_of(&mut expression.clone()).map(|(name, _)| name.clone());
+            name.is_some_and(|name| dump.set(&name).is_none_or(|dump| is_anonymous(&dump.set)))
+        })
     };
     let Some(held) = current.chain(&new.chain.name) else {
         return new.rules.is_empty();
@@ -432,57 +365,27 @@ fn same_rules(current: &TableDump, wanted: &TableDump, new: &ChainDump) -> bool 
 
 /// The rules of a chain without handles and counts.
 fn settled_rules(dump: &TableDump, chain: &ChainDump) -> Vec<Rule> {
-    let alone = TableDump {
-        chains: vec![chain.clone()],
-        ..TableDump::new(dump.table.clone())
-    };
-    alone
-        .canonical(Ignore::STATE)
-        .chains
-        .pop()
-        .map(|chain| chain.rules)
-        .unwrap_or_default()
+    let alone = TableDump { chains: vec![chain.clone()], ..TableDump::new(dump.table.clone()) };
+    alone.canonical(Ignore::STATE).chains.pop().map(|chain| chain.rules).unwrap_or_default()
 }
 
 /// The elements of one state of a set that the other has not. Of a range both ends are given.
 fn only_in(this: &SetDump, other: &SetDump) -> Vec<Element> {
-    type Key<'e> = (
-        Vec<u8>,
-        Vec<u8>,
-        Option<&'e nf_tables::Data>,
-        Option<&'e String>,
-        &'e [u8],
-    );
+    type Key<'e> = (Vec<u8>, Vec<u8>, Option<&'e nf_tables::Data>, Option<&'e String>, &'e [u8]);
     fn key<'e>(first: &[u8], last: &[u8], element: &'e Element) -> Key<'e> {
-        (
-            first.to_vec(),
-            last.to_vec(),
-            element.data.as_ref(),
-            element.object.as_ref(),
-            &element.userdata,
-        )
+        (first.to_vec(), last.to_vec(), element.data.as_ref(), element.object.as_ref(), &element.userdata)
     }
-    let (mine, theirs) = (
-        Contents::new(&this.set, &this.elements),
-        Contents::new(&other.set, &other.elements),
-    );
-    let held: HashSet<_> = theirs
-        .entries
-        .iter()
-        .map(|entry| key(&entry.first, &entry.last, entry.element))
-        .collect();
+    let (mine, theirs) =
+        (Contents::new(&this.set, &this.elements), Contents::new(&other.set, &other.elements));
+    let held: HashSet<_> =
+        theirs.entries.iter().map(|entry| key(&entry.first, &entry.last, entry.element)).collect();
     let mut found: Vec<Element> = Vec::new();
-    for entry in mine
-        .entries
-        .iter()
-        .filter(|entry| !held.contains(&key(&entry.first, &entry.last, entry.element)))
+    for entry in
+        mine.entries.iter().filter(|entry| !held.contains(&key(&entry.first, &entry.last, entry.element)))
     {
         if this.set.flags.contains(SetFlags::INTERVAL) && !this.set.flags.contains(SetFlags::CONCAT) {
             let mut ends = Element::range(&entry.first, &entry.last);
-            ends[0] = Element {
-                expiration: None,
-                ..entry.element.clone()
-            };
+            ends[0] = Element { expiration: None, ..entry.element.clone() };
             found.extend(ends);
         } else {
             found.push(entry.element.clone());

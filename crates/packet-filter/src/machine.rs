@@ -95,9 +95,7 @@ const DEPTH: usize = 16;
 
 impl<'a> Program<'a> {
     pub(crate) fn new(tables: impl IntoIterator<Item = &'a TableDump>) -> Self {
-        Self {
-            tables: tables.into_iter().map(TableProgram::new).collect(),
-        }
+        Self { tables: tables.into_iter().map(TableProgram::new).collect() }
     }
 
     /// Runs the base chains of the hooks, one hook after the other.
@@ -142,10 +140,7 @@ impl<'a> Program<'a> {
             }
         }
         found.sort_by_key(|(priority, ..)| *priority);
-        Ok(found
-            .into_iter()
-            .map(|(_, table, chain)| (table, chain))
-            .collect())
+        Ok(found.into_iter().map(|(_, table, chain)| (table, chain)).collect())
     }
 
     pub(crate) fn rule(&self, at: At) -> &'a Rule {
@@ -159,12 +154,8 @@ impl<'a> Program<'a> {
 
 impl<'a> TableProgram<'a> {
     fn new(dump: &'a TableDump) -> Self {
-        let chains = dump
-            .chains
-            .iter()
-            .enumerate()
-            .map(|(at, chain)| (chain.chain.name.as_str(), at))
-            .collect();
+        let chains =
+            dump.chains.iter().enumerate().map(|(at, chain)| (chain.chain.name.as_str(), at)).collect();
         let sets = dump
             .sets
             .iter()
@@ -231,12 +222,8 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         let before = std::mem::take(&mut self.ends.others);
         let main_before = self.ends.main.take();
         let flow = self.chain(table, chain, main, DEPTH)?;
-        let policy = self
-            .program
-            .chain(table, chain)
-            .hook
-            .as_ref()
-            .map_or(Policy::Accept, |hook| hook.policy);
+        let policy =
+            self.program.chain(table, chain).hook.as_ref().map_or(Policy::Accept, |hook| hook.policy);
         if flow.goes_on {
             let effect = match policy {
                 Policy::Accept => Effect::Accept,
@@ -282,12 +269,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         if main {
             let by = before.as_ref().and_then(|end| end.by);
             let base = before.and_then(|end| end.base);
-            self.ends.main = Some(End {
-                effect: Effect::Accept,
-                causes: self.causes,
-                by,
-                base,
-            });
+            self.ends.main = Some(End { effect: Effect::Accept, causes: self.causes, by, base });
         } else {
             self.ends.main = before;
             self.end(Effect::Accept, None, false);
@@ -302,12 +284,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
 
     /// The packet's way can end here.
     fn end(&mut self, effect: Effect<'a>, by: Option<At>, main: bool) {
-        let end = End {
-            effect,
-            causes: self.causes.clone(),
-            by,
-            base: self.base,
-        };
+        let end = End { effect, causes: self.causes.clone(), by, base: self.base };
         if main {
             self.ends.main = Some(end);
         } else {
@@ -318,10 +295,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
     fn chain(&mut self, table: usize, chain: usize, mut main: bool, depth: usize) -> Result<Flow, Need> {
         if depth == 0 {
             self.give_up(main);
-            return Ok(Flow {
-                goes_on: false,
-                main: false,
-            });
+            return Ok(Flow { goes_on: false, main: false });
         }
         let program = self.program;
         let (mut leaves, mut main_leaves) = (false, false);
@@ -329,10 +303,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             self.steps += 1;
             if self.steps > STEPS {
                 self.give_up(main);
-                return Ok(Flow {
-                    goes_on: leaves,
-                    main: main_leaves,
-                });
+                return Ok(Flow { goes_on: leaves, main: main_leaves });
             }
             let at = At { table, chain, rule };
             let causes_before = self.causes.len();
@@ -376,16 +347,10 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             self.causes.truncate(causes_before);
             main = main_falls_through;
             if !falls_through {
-                return Ok(Flow {
-                    goes_on: leaves,
-                    main: main_leaves,
-                });
+                return Ok(Flow { goes_on: leaves, main: main_leaves });
             }
         }
-        Ok(Flow {
-            goes_on: true,
-            main: main || main_leaves,
-        })
+        Ok(Flow { goes_on: true, main: main || main_leaves })
     }
 
     fn enter(&mut self, table: usize, name: &str, main: bool, depth: usize) -> Result<Flow, Need> {
@@ -393,10 +358,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             return self.chain(table, chain, main, depth - 1);
         }
         self.give_up(main);
-        Ok(Flow {
-            goes_on: true,
-            main: false,
-        })
+        Ok(Flow { goes_on: true, main: false })
     }
 
     /// From here anything may happen.

@@ -103,13 +103,7 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 5] = [
-        Self::Invalid,
-        Self::Established,
-        Self::Related,
-        Self::New,
-        Self::Untracked,
-    ];
+    pub const ALL: [Self; 5] = [Self::Invalid, Self::Established, Self::Related, Self::New, Self::Untracked];
 
     /// The bit that `ct state` loads (`NF_CT_STATE_BIT` of `nf_conntrack_common.h`).
     #[must_use]
@@ -154,13 +148,8 @@ pub enum Hook {
 
 impl Hook {
     /// Every hook.
-    pub const ALL: [Self; 5] = [
-        Self::Prerouting,
-        Self::Input,
-        Self::Forward,
-        Self::Output,
-        Self::Postrouting,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting];
 
     /// The number in `linux/netfilter.h` (`enum nf_inet_hooks`).
     #[must_use]
@@ -206,10 +195,7 @@ impl Addresses {
         match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => Ok(Self::Ipv4 { source, destination }),
             (IpAddr::V6(source), IpAddr::V6(destination)) => Ok(Self::Ipv6 { source, destination }),
-            _ => Err(MixedFamilies {
-                source_address: source,
-                destination,
-            }),
+            _ => Err(MixedFamilies { source_address: source, destination }),
         }
     }
 
@@ -261,15 +247,7 @@ impl Packet {
     /// A packet that opens a flow (state new), on no interface yet.
     #[must_use]
     pub const fn new(addresses: Addresses, payload: Payload) -> Self {
-        Self {
-            input: None,
-            output: None,
-            addresses,
-            payload,
-            state: State::New,
-            hop_limit: 64,
-            mark: 0,
-        }
+        Self { input: None, output: None, addresses, payload, state: State::New, hop_limit: 64, mark: 0 }
     }
 
     /// The first packet of a TCP connection.
@@ -277,11 +255,7 @@ impl Packet {
     /// # Errors
     /// [`MixedFamilies`] if the addresses are not of one family.
     pub fn tcp(from: SocketAddr, to: SocketAddr) -> Result<Self, MixedFamilies> {
-        let payload = Payload::Tcp {
-            source: from.port(),
-            destination: to.port(),
-            flags: SYN,
-        };
+        let payload = Payload::Tcp { source: from.port(), destination: to.port(), flags: SYN };
         Ok(Self::new(Addresses::new(from.ip(), to.ip())?, payload))
     }
 
@@ -290,10 +264,7 @@ impl Packet {
     /// # Errors
     /// [`MixedFamilies`] if the addresses are not of one family.
     pub fn udp(from: SocketAddr, to: SocketAddr) -> Result<Self, MixedFamilies> {
-        let payload = Payload::Udp {
-            source: from.port(),
-            destination: to.port(),
-        };
+        let payload = Payload::Udp { source: from.port(), destination: to.port() };
         Ok(Self::new(Addresses::new(from.ip(), to.ip())?, payload))
     }
 
@@ -342,28 +313,11 @@ impl fmt::Display for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (source, destination) = (self.addresses.source(), self.addresses.destination());
         match self.payload {
-            Payload::Tcp {
-                source: from,
-                destination: to,
-                ..
-            } => {
-                write!(
-                    f,
-                    "tcp {} -> {}",
-                    SocketAddr::new(source, from),
-                    SocketAddr::new(destination, to)
-                )?;
+            Payload::Tcp { source: from, destination: to, .. } => {
+                write!(f, "tcp {} -> {}", SocketAddr::new(source, from), SocketAddr::new(destination, to))?;
             }
-            Payload::Udp {
-                source: from,
-                destination: to,
-            } => {
-                write!(
-                    f,
-                    "udp {} -> {}",
-                    SocketAddr::new(source, from),
-                    SocketAddr::new(destination, to)
-                )?;
+            Payload::Udp { source: from, destination: to } => {
+                write!(f, "udp {} -> {}", SocketAddr::new(source, from), SocketAddr::new(destination, to))?;
             }
             Payload::Icmp { kind, code } => {
                 write!(f, "icmp type {kind} code {code} {source} -> {destination}")?;

@@ -110,21 +110,13 @@ impl PortRange {
     /// One TCP port.
     #[must_use]
     pub const fn tcp(port: u16) -> Self {
-        Self {
-            transport: Transport::Tcp,
-            first: port,
-            last: port,
-        }
+        Self { transport: Transport::Tcp, first: port, last: port }
     }
 
     /// One UDP port.
     #[must_use]
     pub const fn udp(port: u16) -> Self {
-        Self {
-            transport: Transport::Udp,
-            first: port,
-            last: port,
-        }
+        Self { transport: Transport::Udp, first: port, last: port }
     }
 
     /// Whether `port` is one of them.
@@ -201,10 +193,7 @@ impl Default for FilterPolicy {
             forward: Refusal::Reject,
             ping: true,
             ipv6: Ipv6::Same,
-            log: Some(LogRate {
-                count: 5,
-                per: Per::Minute,
-            }),
+            log: Some(LogRate { count: 5, per: Per::Minute }),
             allow: Vec::new(),
         }
     }

@@ -56,16 +56,8 @@ pub struct Disagreement {
 
 impl std::fmt::Display for Disagreement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            hook,
-            packet,
-            policy,
-            ruleset,
-        } = self;
-        write!(
-            f,
-            "{hook}: {packet}: the policy says {policy}, the ruleset {ruleset}"
-        )
+        let Self { hook, packet, policy, ruleset } = self;
+        write!(f, "{hook}: {packet}: the policy says {policy}, the ruleset {ruleset}")
     }
 }
 
@@ -91,10 +83,7 @@ pub fn prove(policy: &FilterPolicy, compiled: &Compiled) -> Result<Proof, Unprov
         prover.explore(hook)?;
     }
     let count = |&(field, ipv6): &(Field, bool)| classes.of(field, ipv6).len();
-    Ok(Proof {
-        classes: prover.seen.iter().map(count).sum(),
-        packets: prover.packets,
-    })
+    Ok(Proof { classes: prover.seen.iter().map(count).sum(), packets: prover.packets })
 }
 
 struct Prover<'a> {
@@ -117,12 +106,7 @@ impl Prover<'_> {
                 }
                 let packet = self.packet.witness(hook);
                 let ruleset = self.machine.decide(hook, &packet);
-                Err(Unproven::Disagreement(Box::new(Disagreement {
-                    hook,
-                    packet,
-                    policy,
-                    ruleset,
-                })))
+                Err(Unproven::Disagreement(Box::new(Disagreement { hook, packet, policy, ruleset })))
             }
             Err(Need(field)) => {
                 let ipv6 = self.packet.is_ipv6().unwrap_or(false);
@@ -147,9 +131,7 @@ impl Prover<'_> {
         };
         let ruleset = match uncertainty(main, &ends.others) {
             None if verdict(&main.effect).is_accept() => Some(Answer::Accept),
-            None => self
-                .one_manner(std::iter::once(main).chain(&ends.others))?
-                .map(Answer::Refuse),
+            None => self.one_manner(std::iter::once(main).chain(&ends.others))?.map(Answer::Refuse),
             Some(uncertain) => {
                 let rates: Option<BTreeSet<_>> =
                     uncertain.causes.iter().map(|&cause| self.rate(cause)).collect();
@@ -178,11 +160,7 @@ impl Prover<'_> {
                 Effect::Drop => Manner::Silently,
                 Effect::Reject(nf_tables::Reject::TcpReset) => {
                     let is_tcp = self.packet.get(Field::Protocol)? == Some(u128::from(protocol::TCP));
-                    if is_tcp {
-                        Manner::Answered
-                    } else {
-                        Manner::Silently
-                    }
+                    if is_tcp { Manner::Answered } else { Manner::Silently }
                 }
                 Effect::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)) => Manner::Answered,
                 Effect::Accept
@@ -213,9 +191,7 @@ impl Facts for Partial {
             | Field::IcmpKind
             | Field::IcmpCode => {
                 let protocol = self.get(Field::Protocol)?;
-                if !crate::facts::transport_layout(protocol.unwrap_or(0))
-                    .iter()
-                    .any(|(has, _)| *has == field)
+                if !crate::facts::transport_layout(protocol.unwrap_or(0)).iter().any(|(has, _)| *has == field)
                 {
                     return Ok(None);
                 }
@@ -238,14 +214,10 @@ impl Partial {
     fn witness(&self, hook: Hook) -> Packet {
         let value = |field: Field| self.0[field.index()];
         let small = |field: Field, default: u8| {
-            value(field)
-                .and_then(|value| u8::try_from(value).ok())
-                .unwrap_or(default)
+            value(field).and_then(|value| u8::try_from(value).ok()).unwrap_or(default)
         };
         let port = |field: Field, default: u16| {
-            value(field)
-                .and_then(|value| u16::try_from(value).ok())
-                .unwrap_or(default)
+            value(field).and_then(|value| u16::try_from(value).ok()).unwrap_or(default)
         };
         let addresses = if value(Field::Family) == Some(IPV6) {
             let address =
@@ -267,19 +239,15 @@ impl Partial {
         let (source, destination) = (port(Field::SourcePort, 40_000), port(Field::DestinationPort, 9));
         let (kind, code) = (small(Field::IcmpKind, 0), small(Field::IcmpCode, 0));
         let payload = match small(Field::Protocol, protocol::UDP) {
-            protocol::TCP => Payload::Tcp {
-                source,
-                destination,
-                flags: small(Field::TcpFlags, crate::packet::SYN),
-            },
+            protocol::TCP => {
+                Payload::Tcp { source, destination, flags: small(Field::TcpFlags, crate::packet::SYN) }
+            }
             protocol::UDP => Payload::Udp { source, destination },
             protocol::ICMP => Payload::Icmp { kind, code },
             protocol::ICMPV6 => Payload::Icmpv6 { kind, code },
             other => Payload::Other(other),
         };
-        let state = State::ALL
-            .into_iter()
-            .find(|state| value(Field::State) == Some(u128::from(state.bit())));
+        let state = State::ALL.into_iter().find(|state| value(Field::State) == Some(u128::from(state.bit())));
         let interface = |field: Field, has: bool| match value(field) {
             Some(number) => interface_name(number),
             None => has.then(|| "eth0".to_owned()),
@@ -291,9 +259,7 @@ impl Partial {
             payload,
             state: state.unwrap_or(State::New),
             hop_limit: small(Field::HopLimit, 64),
-            mark: value(Field::Mark)
-                .and_then(|mark| u32::try_from(mark).ok())
-                .unwrap_or(0),
+            mark: value(Field::Mark).and_then(|mark| u32::try_from(mark).ok()).unwrap_or(0),
         }
     }
 }
@@ -309,12 +275,7 @@ impl std::fmt::Display for Answer {
             Self::Refuse(how) => f.write_str(manner(how)),
             Self::AcceptWithin { rates, otherwise } => {
                 let rates: Vec<_> = rates.iter().map(ToString::to_string).collect();
-                write!(
-                    f,
-                    "accept within {}, else {}",
-                    rates.join(" or "),
-                    manner(otherwise)
-                )
+                write!(f, "accept within {}, else {}", rates.join(" or "), manner(otherwise))
             }
         }
     }

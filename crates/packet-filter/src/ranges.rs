@@ -55,12 +55,7 @@ pub(crate) fn addresses(prefixes: &[IpNet], ipv6: bool) -> Ranges {
         prefixes
             .iter()
             .filter(|prefix| matches!(prefix, IpNet::V6(_)) == ipv6)
-            .map(|prefix| {
-                (
-                    address_number(prefix.network()),
-                    address_number(prefix.broadcast()),
-                )
-            }),
+            .map(|prefix| (address_number(prefix.network()), address_number(prefix.broadcast()))),
     )
 }
 
@@ -73,21 +68,14 @@ mod tests {
         let ranges = Ranges::new([(10, 20), (21, 30), (5, 7), (40, 35), (15, 16), (32, 32)]);
         assert_eq!(ranges.as_slice(), [(5, 7), (10, 30), (32, 32)]);
         assert!([5, 7, 10, 21, 30, 32].iter().all(|&n| ranges.contains(n)));
-        assert!(
-            [0, 4, 8, 9, 31, 33, u128::MAX]
-                .iter()
-                .all(|&n| !ranges.contains(n))
-        );
+        assert!([0, 4, 8, 9, 31, 33, u128::MAX].iter().all(|&n| !ranges.contains(n)));
         assert_eq!(Ranges::new([(0, u128::MAX), (3, 4)]).as_slice(), [(0, u128::MAX)]);
     }
 
     #[test]
     fn prefixes_of_the_other_family_are_left_out() {
         let prefixes = ["10.0.0.0/8", "11.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().unwrap());
-        assert_eq!(
-            addresses(&prefixes, false).as_slice(),
-            [(0x0a00_0000, 0x0bff_ffff)]
-        );
+        assert_eq!(addresses(&prefixes, false).as_slice(), [(0x0a00_0000, 0x0bff_ffff)]);
         assert_eq!(addresses(&prefixes, true).as_slice().len(), 1);
     }
 }

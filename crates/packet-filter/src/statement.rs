@@ -13,34 +13,17 @@ use nf_tables::{
 #[derive(Debug, Clone)]
 pub(crate) enum Statement<'a> {
     /// Goes on where the value compares so.
-    Compare {
-        value: Operand<'a>,
-        op: CmpOp,
-        data: &'a [u8],
-    },
+    Compare { value: Operand<'a>, op: CmpOp, data: &'a [u8] },
     /// Goes on where the value is in the range, or not in it.
-    Within {
-        value: Operand<'a>,
-        op: RangeOp,
-        from: &'a [u8],
-        to: &'a [u8],
-    },
+    Within { value: Operand<'a>, op: RangeOp, from: &'a [u8], to: &'a [u8] },
     /// Goes on where the value is in the set; a dispatch also decides.
     Lookup { value: Operand<'a>, lookup: &'a Lookup },
     /// Puts an element in a set.
-    Dynset {
-        key: Operand<'a>,
-        data: Option<Operand<'a>>,
-        dynset: &'a Dynset,
-    },
+    Dynset { key: Operand<'a>, data: Option<Operand<'a>>, dynset: &'a Dynset },
     /// Stores a value with the packet, its connection or in its bytes.
     Store { value: Operand<'a>, into: Target },
     /// Rewrites an address; the operands are address and port.
-    Translate {
-        expression: &'a Expression,
-        address: Option<Operand<'a>>,
-        port: Option<Operand<'a>>,
-    },
+    Translate { expression: &'a Expression, address: Option<Operand<'a>>, port: Option<Operand<'a>> },
     /// Anything that needs no register.
     Plain(&'a Expression),
 }
@@ -102,11 +85,7 @@ pub(crate) fn statements<'a>(
     rule: &'a Rule,
     key_length: &dyn Fn(&str) -> Option<usize>,
 ) -> Vec<Statement<'a>> {
-    let mut reader = Reader {
-        slots: BTreeMap::new(),
-        statements: Vec::new(),
-        key_length,
-    };
+    let mut reader = Reader { slots: BTreeMap::new(), statements: Vec::new(), key_length };
     for expression in &rule.expressions {
         reader.read(expression);
     }
@@ -125,21 +104,15 @@ impl<'a> Reader<'a, '_> {
             Expression::Meta(meta) => self.load(meta.dreg, Source::Meta(meta.key), meta_length(meta.key)),
             Expression::Ct(ct) => self.load(ct.dreg, Source::Ct(ct), ct_length(ct)),
             Expression::Payload(payload) => {
-                let source = Source::Payload {
-                    base: payload.base,
-                    offset: payload.offset,
-                    length: payload.length,
-                };
+                let source =
+                    Source::Payload { base: payload.base, offset: payload.offset, length: payload.length };
                 self.load(payload.dreg, source, bytes(payload.length));
             }
             Expression::Exthdr(exthdr) => match (exthdr.dreg, exthdr.sreg) {
                 (Some(dreg), _) => self.load(dreg, Source::Loaded(expression), bytes(exthdr.length)),
                 (None, Some(sreg)) => {
                     let value = self.value(sreg, bytes(exthdr.length));
-                    self.statements.push(Statement::Store {
-                        value,
-                        into: Target::Exthdr,
-                    });
+                    self.statements.push(Statement::Store { value, into: Target::Exthdr });
                 }
                 (None, None) => self.statements.push(Statement::Plain(expression)),
             },
@@ -152,19 +125,12 @@ impl<'a> Reader<'a, '_> {
             Expression::Socket(socket) => self.load(socket.dreg, Source::Loaded(expression), 4),
             Expression::Bitwise(bitwise) => self.change(bitwise),
             Expression::Byteorder(byteorder) => self.reorder(byteorder.sreg, byteorder.dreg),
-            Expression::Immediate(Immediate {
-                dreg,
-                data: Data::Value(value),
-            }) => {
+            Expression::Immediate(Immediate { dreg, data: Data::Value(value) }) => {
                 self.load(*dreg, Source::Constant(value), value.len());
             }
             Expression::Cmp(cmp) => {
                 let value = self.value(cmp.sreg, cmp.data.len());
-                self.statements.push(Statement::Compare {
-                    value,
-                    op: cmp.op,
-                    data: &cmp.data,
-                });
+                self.statements.push(Statement::Compare { value, op: cmp.op, data: &cmp.data });
             }
             Expression::Range(range) => {
                 let value = self.value(range.sreg, range.from.len());
@@ -183,17 +149,11 @@ impl<'a> Reader<'a, '_> {
             }
             Expression::MetaSet(set) => {
                 let value = self.value(set.sreg, meta_length(set.key));
-                self.statements.push(Statement::Store {
-                    value,
-                    into: Target::Meta(set.key),
-                });
+                self.statements.push(Statement::Store { value, into: Target::Meta(set.key) });
             }
             Expression::CtSet(set) => {
                 let value = self.everything_from(set.sreg);
-                self.statements.push(Statement::Store {
-                    value,
-                    into: Target::Ct(set.key),
-                });
+                self.statements.push(Statement::Store { value, into: Target::Ct(set.key) });
             }
             Expression::PayloadWrite(write) => {
                 let value = self.value(write.sreg, bytes(write.length));
@@ -221,14 +181,7 @@ impl<'a> Reader<'a, '_> {
 
     fn load(&mut self, register: Register, source: Source<'a>, length: usize) {
         if let Some(slot) = register.first_slot() {
-            self.slots.insert(
-                slot,
-                Part {
-                    source,
-                    length,
-                    changes: Vec::new(),
-                },
-            );
+            self.slots.insert(slot, Part { source, length, changes: Vec::new() });
         }
     }
 
@@ -252,10 +205,7 @@ impl<'a> Reader<'a, '_> {
         let value = self.key(lookup.sreg, &lookup.set);
         match lookup.dreg {
             Some(register) if register != Register::VERDICT => {
-                let source = Source::Mapped {
-                    key: Box::new(value),
-                    map: &lookup.set,
-                };
+                let source = Source::Mapped { key: Box::new(value), map: &lookup.set };
                 self.load(register, source, 16);
             }
             Some(_) | None => self.statements.push(Statement::Lookup { value, lookup }),
@@ -265,11 +215,7 @@ impl<'a> Reader<'a, '_> {
     fn translate(&mut self, expression: &'a Expression, address: Option<Register>, port: Option<Register>) {
         let address = address.map(|register| self.everything_from(register));
         let port = port.map(|register| self.everything_from(register));
-        self.statements.push(Statement::Translate {
-            expression,
-            address,
-            port,
-        });
+        self.statements.push(Statement::Translate { expression, address, port });
     }
 
     /// The key of a set.
@@ -308,11 +254,7 @@ impl<'a> Reader<'a, '_> {
     }
 
     fn part(&self, slot: u32) -> Part<'a> {
-        let missing = Part {
-            source: Source::Missing,
-            length: 4,
-            changes: Vec::new(),
-        };
+        let missing = Part { source: Source::Missing, length: 4, changes: Vec::new() };
         self.slots.get(&slot).cloned().unwrap_or(missing)
     }
 }

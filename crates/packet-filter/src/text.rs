@@ -25,11 +25,7 @@ use value::{bytes_as, key_kinds};
 #[must_use]
 pub fn table(dump: &TableDump) -> String {
     let mut out = format!("table {} {{\n", dump.id());
-    for set in dump
-        .sets
-        .iter()
-        .filter(|dump| !dump.set.flags.contains(SetFlags::ANONYMOUS))
-    {
+    for set in dump.sets.iter().filter(|dump| !dump.set.flags.contains(SetFlags::ANONYMOUS)) {
         let _ = write!(out, "{}", indented(&self::set(set)));
     }
     for chain in &dump.chains {
@@ -87,11 +83,8 @@ pub fn set_head(set: &Set) -> String {
         (SetFlags::TIMEOUT, "timeout"),
         (SetFlags::EVAL, "dynamic"),
     ];
-    let flags: Vec<_> = flags
-        .iter()
-        .filter(|(flag, _)| set.flags.contains(*flag))
-        .map(|(_, name)| *name)
-        .collect();
+    let flags: Vec<_> =
+        flags.iter().filter(|(flag, _)| set.flags.contains(*flag)).map(|(_, name)| *name).collect();
     if !flags.is_empty() {
         let _ = write!(out, "; flags {}", flags.join(","));
     }
@@ -124,11 +117,7 @@ pub fn elements(dump: &SetDump) -> Vec<String> {
                 let _ = write!(text, " : {}", self::verdict(verdict));
             }
             (Some(Data::Value(bytes)), Some(MapData::Value { data_type, .. })) => {
-                let _ = write!(
-                    text,
-                    " : {}",
-                    bytes_as(value::kind_of(data_type, bytes.len()), bytes)
-                );
+                let _ = write!(text, " : {}", bytes_as(value::kind_of(data_type, bytes.len()), bytes));
             }
             (Some(Data::Value(_)) | None, _) => {}
         }
@@ -159,17 +148,11 @@ pub fn chain_head(chain: &Chain) -> Option<String> {
         Policy::Accept => "accept",
         Policy::Drop => "drop",
     };
-    Some(format!(
-        "type {kind} hook {point} priority {}; policy {policy};",
-        hook.priority
-    ))
+    Some(format!("type {kind} hook {point} priority {}; policy {policy};", hook.priority))
 }
 
 pub(crate) fn rule_without_comment(dump: &TableDump, rule: &Rule) -> String {
-    let key_length = |name: &str| {
-        dump.set(name)
-            .and_then(|dump| usize::try_from(dump.set.key_length).ok())
-    };
+    let key_length = |name: &str| dump.set(name).and_then(|dump| usize::try_from(dump.set.key_length).ok());
     let statements = statements(rule, &key_length);
     let mut context = Context::new(dump.table.family);
     let mut words: Vec<Word> = Vec::new();
@@ -183,20 +166,10 @@ pub(crate) fn rule_without_comment(dump: &TableDump, rule: &Rule) -> String {
             }
         }
         let guard = context.learn(statement);
-        words.push(Word {
-            text,
-            guard,
-            implied: false,
-        });
+        words.push(Word { text, guard, implied: false });
     }
-    let said: Vec<_> = words
-        .into_iter()
-        .filter(|word| !word.implied && !word.text.is_empty())
-        .collect();
-    said.into_iter()
-        .map(|word| word.text)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let said: Vec<_> = words.into_iter().filter(|word| !word.implied && !word.text.is_empty()).collect();
+    said.into_iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
 }
 
 /// One statement in words.
@@ -235,9 +208,7 @@ fn words_of(
         }
         Statement::Dynset { key, data, dynset } => {
             let (name, _) = operand::name(context, key, needs);
-            let data = data
-                .as_ref()
-                .map(|data| operand::name(context, data, &mut Vec::new()).0);
+            let data = data.as_ref().map(|data| operand::name(context, data, &mut Vec::new()).0);
             dynset_text(&name, data.as_deref(), dynset)
         }
         Statement::Store { value, into } => {
@@ -255,11 +226,7 @@ fn words_of(
                 Target::Exthdr => format!("exthdr set {stored}"),
             }
         }
-        Statement::Translate {
-            expression,
-            address,
-            port,
-        } => {
+        Statement::Translate { expression, address, port } => {
             let named = |part: Option<&Operand<'_>>, kind: Kind| {
                 part.map(|value| {
                     operand::constant(value, &[kind])
@@ -280,19 +247,8 @@ fn translation<T>(
 ) -> String {
     let (verb, kind) = match expression {
         Expression::Nat(nat) => {
-            let verb = if nat.kind == NatKind::Source {
-                "snat"
-            } else {
-                "dnat"
-            };
-            (
-                verb,
-                if nat.family == Family::Ip6 {
-                    Kind::Ipv6
-                } else {
-                    Kind::Ipv4
-                },
-            )
+            let verb = if nat.kind == NatKind::Source { "snat" } else { "dnat" };
+            (verb, if nat.family == Family::Ip6 { Kind::Ipv6 } else { Kind::Ipv4 })
         }
         Expression::Masquerade(_) => ("masquerade", Kind::Ipv4),
         Expression::Redirect(_) => ("redirect", Kind::Ipv4),
@@ -308,10 +264,7 @@ fn translation<T>(
 fn looked_up(dump: &TableDump, name: &str, kinds: &[Kind], lookup: &Lookup) -> String {
     let not = if lookup.inverse { "!= " } else { "" };
     let vmap = if lookup.dreg.is_some() { "vmap " } else { "" };
-    match dump
-        .set(&lookup.set)
-        .filter(|set| set.set.flags.contains(SetFlags::ANONYMOUS))
-    {
+    match dump.set(&lookup.set).filter(|set| set.set.flags.contains(SetFlags::ANONYMOUS)) {
         Some(set) => {
             let mut typed = set.clone();
             value::lend_kinds(&mut typed.set, kinds);
@@ -343,15 +296,10 @@ fn dynset_text(key: &str, data: Option<&str>, dynset: &Dynset) -> String {
 
 /// What the elements are keyed by that a rule puts into a set, such as `ip saddr`.
 pub(crate) fn dynset_key(dump: &TableDump, rule: &Rule, dynset: &Dynset) -> String {
-    let key_length = |name: &str| {
-        dump.set(name)
-            .and_then(|dump| usize::try_from(dump.set.key_length).ok())
-    };
+    let key_length = |name: &str| dump.set(name).and_then(|dump| usize::try_from(dump.set.key_length).ok());
     let mut context = Context::new(dump.table.family);
     for statement in &statements(rule, &key_length) {
-        if let Statement::Dynset {
-            key, dynset: this, ..
-        } = statement
+        if let Statement::Dynset { key, dynset: this, .. } = statement
             && std::ptr::eq(*this, dynset)
         {
             return operand::name(&context, key, &mut Vec::new()).0;
@@ -375,18 +323,10 @@ pub(crate) fn expression(expression: &Expression) -> String {
         Expression::Notrack(_) => "notrack".to_owned(),
         Expression::Queue(queue) => queue.to_string(),
         Expression::Connlimit(limit) => {
-            format!(
-                "ct count {}{}",
-                if limit.over { "over " } else { "" },
-                limit.count
-            )
+            format!("ct count {}{}", if limit.over { "over " } else { "" }, limit.count)
         }
         Expression::Quota(quota) => {
-            let over = if quota.flags.contains(QuotaFlags::OVER) {
-                "over "
-            } else {
-                ""
-            };
+            let over = if quota.flags.contains(QuotaFlags::OVER) { "over " } else { "" };
             format!("quota {over}{} bytes", quota.bytes)
         }
         Expression::Objref(Objref::Named { name, .. }) => format!("object \"{name}\""),
@@ -447,30 +387,22 @@ fn limit(limit: &Limit) -> String {
             format!("limit rate {over}{}/{unit} burst {burst} packets", limit.rate)
         }
         nf_tables::LimitKind::Bytes => {
-            let burst = if limit.burst == 0 {
-                String::new()
-            } else {
-                format!(" burst {} bytes", limit.burst)
-            };
+            let burst =
+                if limit.burst == 0 { String::new() } else { format!(" burst {} bytes", limit.burst) };
             format!("limit rate {over}{} bytes/{unit}{burst}", limit.rate)
         }
     }
 }
 
 fn log(log: &Log) -> String {
-    const LEVELS: [&str; 9] = [
-        "emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit",
-    ];
+    const LEVELS: [&str; 9] = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug", "audit"];
     let mut text = "log".to_owned();
     if let Some(prefix) = &log.prefix {
         let _ = write!(text, " prefix \"{prefix}\"");
     }
     if let Some(group) = log.group {
         let _ = write!(text, " group {group}");
-    } else if let Some(name) = log
-        .level
-        .and_then(|level| LEVELS.get(usize::try_from(level).ok()?))
-    {
+    } else if let Some(name) = log.level.and_then(|level| LEVELS.get(usize::try_from(level).ok()?)) {
         let _ = write!(text, " level {name}");
     }
     text

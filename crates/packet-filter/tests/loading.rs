@@ -1,9 +1,6 @@
 //! Tables in a real kernel: loaded, changed, undone, compared.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the file for nft is written into the temporary directory"
-)]
+#![allow(clippy::disallowed_methods, reason = "the file for nft is written into the temporary directory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 #[path = "support/policies.rs"]
@@ -38,11 +35,7 @@ fn what_is_loaded_is_what_was_compiled_and_loading_again_writes_nothing() {
             let dump = held(&mut connection).unwrap();
             assert_eq!(compare_loaded(&compiled, &dump), []);
             let again = load(&mut connection, &compiled, Some(loaded.generation)).unwrap();
-            assert_eq!(
-                (again.messages, again.generation),
-                (0, loaded.generation),
-                "{name}"
-            );
+            assert_eq!((again.messages, again.generation), (0, loaded.generation), "{name}");
         });
     }
 }
@@ -54,10 +47,8 @@ fn any_policy_follows_any_other_without_the_table_being_deleted() {
     }
     Namespace::new().run(|| {
         let mut connection = Connection::open().unwrap();
-        let all: Vec<(&str, Compiled)> = policies::all()
-            .into_iter()
-            .map(|(name, policy)| (name, compile(&policy)))
-            .collect();
+        let all: Vec<(&str, Compiled)> =
+            policies::all().into_iter().map(|(name, policy)| (name, compile(&policy))).collect();
         let mut handle = None;
         for (from, before) in &all {
             for (to, after) in &all {
@@ -132,11 +123,7 @@ fn a_change_by_others_is_named_and_put_right() {
             assert!(!differences.is_empty(), "{command} was not seen");
             println!("{command}\n  {}", differences[0]);
             load(&mut connection, &expected, None).unwrap_or_else(|error| panic!("{command}: {error}"));
-            assert_eq!(
-                compare_loaded(&expected, &held(&mut connection).unwrap()),
-                [],
-                "{command}"
-            );
+            assert_eq!(compare_loaded(&expected, &held(&mut connection).unwrap()), [], "{command}");
             // And the other way round: what somebody had made is restored from a saved dump.
             restore(&mut connection, &table(), changed.as_ref(), None)
                 .unwrap_or_else(|error| panic!("{command}: {error}"));
@@ -199,14 +186,9 @@ fn sources_counted_by_a_limit_survive_a_reload() {
     let namespace = Namespace::new();
     let mut policy = policies::classic();
     install(&namespace, &compile(&policy));
-    namespace.command(
-        "nft",
-        "add element inet gabion allow-ssh-meter-ipv4 { 198.51.100.7 limit rate 30/minute }",
-    );
-    policy.allow.push(packet_filter::Allow::new(
-        "more",
-        [packet_filter::PortRange::tcp(9)],
-    ));
+    namespace
+        .command("nft", "add element inet gabion allow-ssh-meter-ipv4 { 198.51.100.7 limit rate 30/minute }");
+    policy.allow.push(packet_filter::Allow::new("more", [packet_filter::PortRange::tcp(9)]));
     install(&namespace, &compile(&policy));
     let set = namespace.command("nft", "list set inet gabion allow-ssh-meter-ipv4");
     assert!(set.contains("198.51.100.7"), "{set}");

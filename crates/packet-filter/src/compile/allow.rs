@@ -29,19 +29,14 @@ impl Builder<'_> {
     /// Makes the chains and maps of all entries; gives whether there are any for TCP and for UDP.
     pub(super) fn services(&mut self) -> (bool, bool) {
         let mut names = Names::default();
-        let entries: Vec<String> = self
-            .policy
-            .allow
-            .iter()
-            .map(|allow| names.fresh(&slug(&allow.name)))
-            .collect();
+        let entries: Vec<String> =
+            self.policy.allow.iter().map(|allow| names.fresh(&slug(&allow.name))).collect();
         let mut combined: Vec<(Vec<usize>, String)> = Vec::new();
         let mut is_used = vec![false; entries.len()];
         let mut dispatches = Vec::new();
-        for (transport, number, chain) in [
-            (Transport::Tcp, protocol::TCP, "input-tcp"),
-            (Transport::Udp, protocol::UDP, "input-udp"),
-        ] {
+        for (transport, number, chain) in
+            [(Transport::Tcp, protocol::TCP, "input-tcp"), (Transport::Udp, protocol::UDP, "input-udp")]
+        {
             let stretches = stretches(&self.policy.allow, transport);
             let mut elements = Vec::new();
             for stretch in &stretches {
@@ -57,10 +52,7 @@ impl Builder<'_> {
                 let set =
                     Set::map(map, DataType::INET_SERVICE, 2, MapData::Verdict).with_flags(SetFlags::INTERVAL);
                 self.set(set, elements);
-                let rule = RuleBuilder::new()
-                    .destination_port(number)
-                    .dispatch(map)
-                    .comment("by port");
+                let rule = RuleBuilder::new().destination_port(number).dispatch(map).comment("by port");
                 dispatches.push((chain, rule));
             }
         }
@@ -72,9 +64,7 @@ impl Builder<'_> {
         for (members, name) in combined {
             let rules = members.iter().map(|&entry| {
                 let jump = Verdict::Jump(entries[entry].clone());
-                RuleBuilder::new()
-                    .verdict(jump)
-                    .comment(&self.policy.allow[entry].label())
+                RuleBuilder::new().verdict(jump).comment(&self.policy.allow[entry].label())
             });
             let rules = rules.collect();
             self.chain(&name, rules);
@@ -110,10 +100,7 @@ impl Builder<'_> {
         if let Some((_, name)) = combined.iter().find(|(other, _)| *other == members) {
             return name.clone();
         }
-        let parts: Vec<_> = members
-            .iter()
-            .map(|&entry| slug(&self.policy.allow[entry].name))
-            .collect();
+        let parts: Vec<_> = members.iter().map(|&entry| slug(&self.policy.allow[entry].name)).collect();
         let name = names.fresh(&parts.join("-or-"));
         combined.push((members, name.clone()));
         name
@@ -157,23 +144,16 @@ impl Builder<'_> {
         let (data_type, length) = address_type(family);
         let bytes = usize::try_from(length).unwrap_or(16);
         let elements = from.as_slice().iter().flat_map(|&(first, last)| {
-            Element::range(
-                &first.to_be_bytes()[16 - bytes..],
-                &last.to_be_bytes()[16 - bytes..],
-            )
+            Element::range(&first.to_be_bytes()[16 - bytes..], &last.to_be_bytes()[16 - bytes..])
         });
         let elements = elements.collect();
-        self.set(
-            Set::new(name, data_type, length).with_flags(SetFlags::INTERVAL),
-            elements,
-        );
+        self.set(Set::new(name, data_type, length).with_flags(SetFlags::INTERVAL), elements);
     }
 
     fn meter(&mut self, name: &str, family: IpFamily) {
         let (data_type, length) = address_type(family);
-        let mut set = Set::new(name, data_type, length)
-            .with_flags(SetFlags::EVAL)
-            .with_timeout(METER_TIMEOUT);
+        let mut set =
+            Set::new(name, data_type, length).with_flags(SetFlags::EVAL).with_timeout(METER_TIMEOUT);
         set.size = Some(METER_SIZE);
         self.set(set, Vec::new());
     }
@@ -196,25 +176,18 @@ fn port_range(stretch: &Stretch, target: String) -> Vec<Element> {
 /// The ports that are allowed at all, cut wherever the entries that allow them change.
 fn stretches(allow: &[Allow], transport: Transport) -> Vec<Stretch> {
     let ranges = |allow: &Allow| {
-        let ranges = allow
-            .ports
-            .iter()
-            .filter(move |range| range.transport == transport);
+        let ranges = allow.ports.iter().filter(move |range| range.transport == transport);
         Ranges::new(ranges.map(|range| (u128::from(range.first), u128::from(range.last))))
     };
     let ranges: Vec<Ranges> = allow.iter().map(ranges).collect();
-    let mut cuts: Vec<u128> = ranges
-        .iter()
-        .flat_map(Ranges::as_slice)
-        .flat_map(|&(first, last)| [first, last + 1])
-        .collect();
+    let mut cuts: Vec<u128> =
+        ranges.iter().flat_map(Ranges::as_slice).flat_map(|&(first, last)| [first, last + 1]).collect();
     cuts.sort_unstable();
     cuts.dedup();
     let mut found: Vec<Stretch> = Vec::new();
     for pair in cuts.windows(2) {
-        let entries: Vec<usize> = (0..ranges.len())
-            .filter(|&entry| ranges[entry].contains(pair[0]))
-            .collect();
+        let entries: Vec<usize> =
+            (0..ranges.len()).filter(|&entry| ranges[entry].contains(pair[0])).collect();
         let (Ok(first), Ok(last)) = (u16::try_from(pair[0]), u16::try_from(pair[1] - 1)) else {
             continue;
         };
@@ -231,23 +204,11 @@ fn stretches(allow: &[Allow], transport: Transport) -> Vec<Stretch> {
 
 /// A name as `nft` takes it: lower case letters, digits and hyphens.
 fn slug(name: &str) -> String {
-    let mapped: String = name
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
-        .collect();
+    let mapped: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let parts: Vec<_> = mapped.split('-').filter(|part| !part.is_empty()).collect();
     let joined: String = parts.join("-").chars().take(NAME_MAX).collect();
-    if joined.is_empty() {
-        "entry".to_owned()
-    } else {
-        joined.trim_end_matches('-').to_owned()
-    }
+    if joined.is_empty() { "entry".to_owned() } else { joined.trim_end_matches('-').to_owned() }
 }
 
 /// Names of chains given so far.
@@ -276,19 +237,13 @@ mod tests {
 
     #[test]
     fn ports_are_cut_where_the_entries_that_allow_them_change() {
-        let range = |first, last| PortRange {
-            transport: Transport::Tcp,
-            first,
-            last,
-        };
+        let range = |first, last| PortRange { transport: Transport::Tcp, first, last };
         let allow = [
             Allow::new("a", [range(0, 100), range(50, 200)]),
             Allow::new("b", [range(80, 80), range(200, 65535), PortRange::udp(7)]),
         ];
-        let found: Vec<_> = stretches(&allow, Transport::Tcp)
-            .into_iter()
-            .map(|s| (s.first, s.last, s.entries))
-            .collect();
+        let found: Vec<_> =
+            stretches(&allow, Transport::Tcp).into_iter().map(|s| (s.first, s.last, s.entries)).collect();
         assert_eq!(
             found,
             [
@@ -299,11 +254,7 @@ mod tests {
                 (201, 65535, vec![1])
             ]
         );
-        assert!(
-            stretches(&allow, Transport::Udp)
-                .iter()
-                .all(|stretch| stretch.entries == [1])
-        );
+        assert!(stretches(&allow, Transport::Udp).iter().all(|stretch| stretch.entries == [1]));
     }
 
     #[test]

@@ -76,21 +76,12 @@ impl RuleBuilder {
     }
 
     fn payload(self, base: PayloadBase, (offset, length): (u32, u32)) -> Self {
-        self.with(Expression::Payload(Payload {
-            dreg: KEY,
-            base,
-            offset,
-            length,
-        }))
+        self.with(Expression::Payload(Payload { dreg: KEY, base, offset, length }))
     }
 
     /// Goes on where what was loaded is this.
     pub(super) fn is(self, data: &[u8]) -> Self {
-        self.with(Expression::Cmp(Cmp {
-            sreg: KEY,
-            op: CmpOp::Eq,
-            data: data.to_vec(),
-        }))
+        self.with(Expression::Cmp(Cmp { sreg: KEY, op: CmpOp::Eq, data: data.to_vec() }))
     }
 
     /// Goes on where what was loaded is in the set.
@@ -120,10 +111,7 @@ impl RuleBuilder {
     }
 
     pub(super) fn log(self, prefix: &str, level: u32) -> Self {
-        self.with(Expression::Log(Log {
-            level: Some(level),
-            ..Log::with_prefix(prefix)
-        }))
+        self.with(Expression::Log(Log { level: Some(level), ..Log::with_prefix(prefix) }))
     }
 
     pub(super) fn input_is(self, interface: &str) -> Self {
@@ -146,11 +134,7 @@ impl RuleBuilder {
 
     /// Loads the state of the connection.
     pub(super) fn state(self) -> Self {
-        self.with(Expression::Ct(Ct {
-            key: CtKey::State,
-            direction: None,
-            dreg: KEY,
-        }))
+        self.with(Expression::Ct(Ct { key: CtKey::State, direction: None, dreg: KEY }))
     }
 
     /// Makes sure of the family, once.
@@ -189,13 +173,11 @@ impl RuleBuilder {
 
     /// Loads the source address.
     pub(super) fn source(self, family: IpFamily) -> Self {
-        self.family_is(family)
-            .payload(PayloadBase::Network, family.source())
+        self.family_is(family).payload(PayloadBase::Network, family.source())
     }
 
     fn destination(self, family: IpFamily) -> Self {
-        self.family_is(family)
-            .payload(PayloadBase::Network, family.destination())
+        self.family_is(family).payload(PayloadBase::Network, family.destination())
     }
 
     pub(super) fn source_is_loopback(self, family: IpFamily) -> Self {
@@ -228,14 +210,11 @@ impl RuleBuilder {
     fn link_local(self) -> Self {
         let mut address = [0; 16];
         address[..2].copy_from_slice(&[0xfe, 0x80]);
-        self.with(Expression::Bitwise(Bitwise::mask(KEY, prefix_mask(16, 10))))
-            .is(&address)
+        self.with(Expression::Bitwise(Bitwise::mask(KEY, prefix_mask(16, 10)))).is(&address)
     }
 
     pub(super) fn hop_limit_is(self, limit: u8) -> Self {
-        self.family_is(IpFamily::V6)
-            .payload(PayloadBase::Network, (7, 1))
-            .is(&[limit])
+        self.family_is(IpFamily::V6).payload(PayloadBase::Network, (7, 1)).is(&[limit])
     }
 
     /// Goes on where the source, an IPv4 address or an IPv6 /64, keeps to so many packets a minute.
@@ -259,13 +238,7 @@ impl RuleBuilder {
 }
 
 fn packets(rate: u64, seconds: u64, burst: u32) -> Limit {
-    Limit {
-        rate,
-        seconds,
-        burst,
-        kind: LimitKind::Packets,
-        over: false,
-    }
+    Limit { rate, seconds, burst, kind: LimitKind::Packets, over: false }
 }
 
 fn interface_name(name: &str) -> Vec<u8> {

@@ -51,11 +51,7 @@ impl From<bool> for Tri {
 
 impl Registers {
     pub(super) const fn new() -> Self {
-        Self {
-            bytes: [0; 64],
-            known: 0,
-            other_interface: None,
-        }
+        Self { bytes: [0; 64], known: 0, other_interface: None }
     }
 
     /// Stores bytes, and zeros up to the end of the last 4-byte slot, as the kernel does.
@@ -90,22 +86,13 @@ impl Registers {
     pub(super) fn value(&self, register: Register, length: usize) -> Value<'_> {
         let start = start(register).unwrap_or(64);
         let bytes = &self.bytes[start..(start + length).min(64)];
-        let known = self
-            .known
-            .checked_shr(u32::try_from(start).unwrap_or(64))
-            .unwrap_or(0);
-        Value {
-            bytes,
-            known,
-            is_other_interface: self.other_interface == Some(start),
-        }
+        let known = self.known.checked_shr(u32::try_from(start).unwrap_or(64)).unwrap_or(0);
+        Value { bytes, known, is_other_interface: self.other_interface == Some(start) }
     }
 }
 
 fn start(register: Register) -> Option<usize> {
-    register
-        .first_slot()
-        .and_then(|slot| usize::try_from(slot * 4).ok())
+    register.first_slot().and_then(|slot| usize::try_from(slot * 4).ok())
 }
 
 impl Value<'_> {
@@ -119,22 +106,17 @@ impl Value<'_> {
 
     /// All its bytes, if they are known.
     pub(super) fn all(&self) -> Option<&[u8]> {
-        (0..self.bytes.len())
-            .all(|at| self.is_known_at(at))
-            .then_some(self.bytes)
+        (0..self.bytes.len()).all(|at| self.is_known_at(at)).then_some(self.bytes)
     }
 
     pub(super) fn equals(&self, other: &[u8]) -> Tri {
         if self.is_other_interface && other == 1_u32.to_ne_bytes() {
             return Tri::No;
         }
-        let pairs = other
-            .iter()
-            .enumerate()
-            .map(|(at, byte)| match self.bytes.get(at) {
-                Some(own) if self.is_known_at(at) => Tri::from(own == byte),
-                Some(_) | None => Tri::Maybe,
-            });
+        let pairs = other.iter().enumerate().map(|(at, byte)| match self.bytes.get(at) {
+            Some(own) if self.is_known_at(at) => Tri::from(own == byte),
+            Some(_) | None => Tri::Maybe,
+        });
         pairs.fold(Tri::Yes, Tri::and)
     }
 

@@ -65,32 +65,19 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
     pub(super) fn rule(&mut self, at: At, may_have_left: bool) -> Result<Option<Outcome<'a>>, Need> {
         let rule = self.program.rule(at);
         let here_for_certain = self.causes.is_empty() && !may_have_left;
-        let mut running = Running {
-            at,
-            registers: Registers::new(),
-            certain: true,
-            assumed: true,
-            unknown: Vec::new(),
-        };
+        let mut running =
+            Running { at, registers: Registers::new(), certain: true, assumed: true, unknown: Vec::new() };
         for (nth, expression) in rule.expressions.iter().enumerate() {
             match self.step(&mut running, nth, expression, here_for_certain)? {
                 Step::Next => {}
                 Step::NoMatch => return Ok(None),
                 Step::Ends(effects) => {
-                    return Ok(Some(Outcome {
-                        effects,
-                        certain: running.certain,
-                        assumed: running.assumed,
-                    }));
+                    return Ok(Some(Outcome { effects, certain: running.certain, assumed: running.assumed }));
                 }
             }
         }
         let effects = vec![Effect::Continue];
-        Ok(Some(Outcome {
-            effects,
-            certain: running.certain,
-            assumed: running.assumed,
-        }))
+        Ok(Some(Outcome { effects, certain: running.certain, assumed: running.assumed }))
     }
 
     fn step(
@@ -144,39 +131,24 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 let matched = match cmp.op {
                     CmpOp::Eq => value.equals(&cmp.data),
                     CmpOp::Ne => value.equals(&cmp.data).not_if(true),
-                    CmpOp::Lt => value
-                        .compare(&cmp.data)
-                        .map_or(Tri::Maybe, |order| order.is_lt().into()),
-                    CmpOp::Le => value
-                        .compare(&cmp.data)
-                        .map_or(Tri::Maybe, |order| order.is_le().into()),
-                    CmpOp::Gt => value
-                        .compare(&cmp.data)
-                        .map_or(Tri::Maybe, |order| order.is_gt().into()),
-                    CmpOp::Ge => value
-                        .compare(&cmp.data)
-                        .map_or(Tri::Maybe, |order| order.is_ge().into()),
+                    CmpOp::Lt => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_lt().into()),
+                    CmpOp::Le => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_le().into()),
+                    CmpOp::Gt => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_gt().into()),
+                    CmpOp::Ge => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_ge().into()),
                 };
                 self.matched(running, matched)
             }
             Expression::Range(range) => {
                 let value = registers.value(range.sreg, range.from.len());
-                let above = value
-                    .compare(&range.from)
-                    .map_or(Tri::Maybe, |order| order.is_ge().into());
-                let below = value
-                    .compare(&range.to)
-                    .map_or(Tri::Maybe, |order| order.is_le().into());
+                let above = value.compare(&range.from).map_or(Tri::Maybe, |order| order.is_ge().into());
+                let below = value.compare(&range.to).map_or(Tri::Maybe, |order| order.is_le().into());
                 self.matched(running, above.and(below).not_if(range.op == RangeOp::NotIn))
             }
             Expression::Lookup(lookup) => self.look_up(running, lookup, cause),
             Expression::Dynset(dynset) => self.dynset(running, dynset, cause),
             Expression::MetaSet(set) => {
                 if set.key == MetaKey::Mark {
-                    let mark = registers
-                        .value(set.sreg, 4)
-                        .all()
-                        .and_then(|bytes| bytes.try_into().ok());
+                    let mark = registers.value(set.sreg, 4).all().and_then(|bytes| bytes.try_into().ok());
                     self.changes.mark = change(for_certain, mark.map(u32::from_ne_bytes));
                 }
                 Step::Next
@@ -194,10 +166,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             Expression::Connlimit(limit) => self.depends(running, cause, !limit.over),
             Expression::Quota(quota) => self.depends(running, cause, !quota.flags.contains(QuotaFlags::OVER)),
             Expression::Objref(objref) => match objref {
-                Objref::Named {
-                    kind: ObjectKind::COUNTER | ObjectKind::CT_HELPER,
-                    ..
-                } => Step::Next,
+                Objref::Named { kind: ObjectKind::COUNTER | ObjectKind::CT_HELPER, .. } => Step::Next,
                 Objref::Named { .. } | Objref::Map { .. } => self.depends(running, cause, true),
             },
             Expression::Reject(reject) => Step::Ends(vec![Effect::Reject(*reject)]),
@@ -207,9 +176,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 Step::Ends(vec![Effect::Accept])
             }
             Expression::Redirect(redirect) => {
-                let port = redirect
-                    .port_min
-                    .and_then(|register| port_in(&running.registers, register));
+                let port = redirect.port_min.and_then(|register| port_in(&running.registers, register));
                 self.changes.destination = Change::Unknown;
                 if redirect.port_min.is_some() {
                     self.changes.destination_port = change(for_certain, port);
@@ -252,22 +219,14 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
     }
 
     fn look_up(&mut self, running: &mut Running, lookup: &'a Lookup, cause: Cause) -> Step<'a> {
-        let Some(contents) = self.program.tables[running.at.table]
-            .sets
-            .get(lookup.set.as_str())
-        else {
+        let Some(contents) = self.program.tables[running.at.table].sets.get(lookup.set.as_str()) else {
             return self.depends(running, cause, false);
         };
         let length = usize::try_from(contents.set.key_length).unwrap_or(64);
         let value = running.registers.value(lookup.sreg, length);
         let elements: Vec<&'a Element> = match value.all() {
             Some(key) => contents.find(key).into_iter().collect(),
-            None => contents
-                .entries
-                .iter()
-                .map(|entry| entry.element)
-                .chain(contents.catch_all)
-                .collect(),
+            None => contents.entries.iter().map(|entry| entry.element).chain(contents.catch_all).collect(),
         };
         if value.all().is_none() && !elements.is_empty() {
             self.causes.append(&mut running.unknown);
@@ -281,11 +240,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         }
         match (lookup.dreg, elements.as_slice()) {
             (None, found) => {
-                let is_in = if running.certain {
-                    Tri::from(!found.is_empty())
-                } else {
-                    Tri::Maybe
-                };
+                let is_in = if running.certain { Tri::from(!found.is_empty()) } else { Tri::Maybe };
                 let is_in = if found.is_empty() { Tri::No } else { is_in };
                 match is_in.not_if(lookup.inverse) {
                     Tri::No => Step::NoMatch,
@@ -305,11 +260,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                         effects.push(effect);
                     }
                 }
-                if effects.is_empty() {
-                    Step::Next
-                } else {
-                    Step::Ends(effects)
-                }
+                if effects.is_empty() { Step::Next } else { Step::Ends(effects) }
             }
             (Some(dreg), &[element]) if running.certain => {
                 match &element.data {
@@ -343,11 +294,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             return;
         }
         if let Some(register) = nat.address_min {
-            let length = if nat.family == nf_tables::Family::Ip6 {
-                16
-            } else {
-                4
-            };
+            let length = if nat.family == nf_tables::Family::Ip6 { 16 } else { 4 };
             let address = registers.value(register, length).all().map(big_endian);
             self.changes.destination = change(for_certain, address);
         }
@@ -437,10 +384,7 @@ fn change_bits(registers: &mut Registers, bitwise: &Bitwise) {
     match &bitwise.op {
         BitwiseOp::MaskXor { mask, xor } => {
             for (at, byte) in value.bytes.iter().enumerate() {
-                let (mask, xor) = (
-                    mask.get(at).copied().unwrap_or(0),
-                    xor.get(at).copied().unwrap_or(0),
-                );
+                let (mask, xor) = (mask.get(at).copied().unwrap_or(0), xor.get(at).copied().unwrap_or(0));
                 out[at] = byte & mask ^ xor;
                 if mask == 0 {
                     known |= 1 << at;
@@ -470,11 +414,8 @@ fn shift(bytes: &[u8], bits: u32, out: &mut [u8; 64], left: bool) {
         })
         .collect();
     for at in 0..words.len() {
-        let neighbour = if left {
-            words.get(at + 1)
-        } else {
-            at.checked_sub(1).and_then(|before| words.get(before))
-        };
+        let neighbour =
+            if left { words.get(at + 1) } else { at.checked_sub(1).and_then(|before| words.get(before)) };
         let neighbour = neighbour.copied().unwrap_or(0);
         let other = 32_u32.saturating_sub(bits);
         let word = if left {
@@ -493,11 +434,7 @@ fn change_order(registers: &mut Registers, byteorder: &Byteorder) {
     let (mut out, mut known) = ([0; 64], 0_u64);
     for (at, out) in out.iter_mut().enumerate().take(value.bytes.len()) {
         let start = at - at % size;
-        let mirrored = if cfg!(target_endian = "little") {
-            start + size - 1 - at % size
-        } else {
-            at
-        };
+        let mirrored = if cfg!(target_endian = "little") { start + size - 1 - at % size } else { at };
         if let Some(byte) = value.bytes.get(mirrored) {
             *out = *byte;
             known |= u64::from(value.is_known_at(mirrored)) << at;
@@ -508,15 +445,9 @@ fn change_order(registers: &mut Registers, byteorder: &Byteorder) {
 }
 
 fn port_in(registers: &Registers, register: Register) -> Option<u16> {
-    registers
-        .value(register, 2)
-        .all()
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(u16::from_be_bytes)
+    registers.value(register, 2).all().and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes)
 }
 
 fn big_endian(bytes: &[u8]) -> u128 {
-    bytes
-        .iter()
-        .fold(0, |number, &byte| number << 8 | u128::from(byte))
+    bytes.iter().fold(0, |number, &byte| number << 8 | u128::from(byte))
 }

@@ -48,11 +48,7 @@ struct Named {
 
 impl Named {
     fn new(text: impl Into<String>, kind: Kind, whole: usize) -> Self {
-        Self {
-            text: text.into(),
-            kind,
-            whole,
-        }
+        Self { text: text.into(), kind, whole }
     }
 }
 
@@ -63,11 +59,7 @@ impl Context {
             Family::Ip6 => Some(IPV6),
             Family::Inet | Family::Arp | Family::Netdev | Family::Bridge => None,
         };
-        Self {
-            table,
-            family,
-            protocol: None,
-        }
+        Self { table, family, protocol: None }
     }
 
     /// Notes what a packet must be that gets past the statement.
@@ -90,11 +82,9 @@ impl Context {
                 self.protocol = Some(byte);
                 Some(Guard::Protocol)
             }
-            Source::Payload {
-                base: PayloadBase::Network,
-                offset,
-                length: 1,
-            } if (self.family, offset) == (Some(IPV4), 9) || (self.family, offset) == (Some(IPV6), 6) => {
+            Source::Payload { base: PayloadBase::Network, offset, length: 1 }
+                if (self.family, offset) == (Some(IPV4), 9) || (self.family, offset) == (Some(IPV6), 6) =>
+            {
                 self.protocol = Some(byte);
                 Some(Guard::Protocol)
             }
@@ -136,10 +126,7 @@ pub(super) fn comparison(
     match (mask, op) {
         (Some(mask), CmpOp::Ne | CmpOp::Eq) if is_zero && flag_names(kind, mask).is_some() => {
             let not = if op == CmpOp::Eq { "!= " } else { "" };
-            format!(
-                "{name} {not}{}",
-                flag_names(kind, mask).unwrap_or_default().join(",")
-            )
+            format!("{name} {not}{}", flag_names(kind, mask).unwrap_or_default().join(","))
         }
         (Some(mask), CmpOp::Ne | CmpOp::Eq) if flag_names(kind, mask).is_some() => {
             let all = flag_names(kind, mask).unwrap_or_default().join("|");
@@ -148,27 +135,12 @@ pub(super) fn comparison(
             format!("{name} & ({all}) {sign} {set}")
         }
         (Some(mask), CmpOp::Ne | CmpOp::Eq) if is_address(kind) && prefix_bits(mask).is_some() => {
-            format!(
-                "{name} {}{}/{}",
-                operator(op),
-                whole(&named, data),
-                prefix_bits(mask).unwrap_or(0)
-            )
+            format!("{name} {}{}/{}", operator(op), whole(&named, data), prefix_bits(mask).unwrap_or(0))
         }
         (None, _) if part.changes.is_empty() && is_address(kind) && data.len() < named.whole => {
-            format!(
-                "{name} {}{}/{}",
-                operator(op),
-                whole(&named, data),
-                data.len() * 8
-            )
+            format!("{name} {}{}/{}", operator(op), whole(&named, data), data.len() * 8)
         }
-        _ => format!(
-            "{name}{} {}{}",
-            changes(part, kind),
-            operator(op),
-            bytes_as(kind, data)
-        ),
+        _ => format!("{name}{} {}{}", changes(part, kind), operator(op), bytes_as(kind, data)),
     }
 }
 
@@ -186,13 +158,9 @@ fn whole(named: &Named, data: &[u8]) -> String {
 /// A constant, if that is all the value is.
 pub(super) fn constant(value: &Operand<'_>, kinds: &[Kind]) -> Option<String> {
     match value.parts.as_slice() {
-        [
-            Part {
-                source: Source::Constant(bytes),
-                changes,
-                ..
-            },
-        ] if changes.is_empty() => Some(bytes_as(kinds.first().copied().unwrap_or(Kind::Bytes), bytes)),
+        [Part { source: Source::Constant(bytes), changes, .. }] if changes.is_empty() => {
+            Some(bytes_as(kinds.first().copied().unwrap_or(Kind::Bytes), bytes))
+        }
         _ => None,
     }
 }
@@ -221,27 +189,17 @@ fn part_name(context: &Context, part: &Part<'_>, needs: &mut Vec<Guard>) -> Name
     match &part.source {
         Source::Meta(key) => Named::new(meta_name(*key), meta_kind(*key), part.length),
         Source::Ct(ct) => {
-            let kind = if ct.key == nf_tables::CtKey::State {
-                Kind::State
-            } else {
-                Kind::MachineNumber
-            };
-            Named::new(
-                format!("ct {}{}", direction(ct.direction), ct.key),
-                kind,
-                part.length,
-            )
+            let kind = if ct.key == nf_tables::CtKey::State { Kind::State } else { Kind::MachineNumber };
+            Named::new(format!("ct {}{}", direction(ct.direction), ct.key), kind, part.length)
         }
         Source::Payload { base, offset, length } => {
             let (text, kind, whole) = payload_name(context, *base, *offset, *length, needs);
             Named::new(text, kind, whole)
         }
         Source::Constant(bytes) => Named::new(bytes_as(Kind::Bytes, bytes), Kind::Bytes, bytes.len()),
-        Source::Mapped { key, map } => Named::new(
-            format!("{} map @{map}", name(context, key, needs).0),
-            Kind::Bytes,
-            part.length,
-        ),
+        Source::Mapped { key, map } => {
+            Named::new(format!("{} map @{map}", name(context, key, needs).0), Kind::Bytes, part.length)
+        }
         Source::Loaded(expression) => Named::new(loaded_name(expression), Kind::MachineNumber, part.length),
         Source::Missing => Named::new("[register]", Kind::Bytes, part.length),
     }
@@ -258,11 +216,8 @@ fn loaded_name(expression: &Expression) -> String {
                 (FibFlags::INPUT, "iif"),
                 (FibFlags::OUTPUT, "oif"),
             ];
-            let asked: Vec<_> = names
-                .iter()
-                .filter(|(flag, _)| fib.flags.contains(*flag))
-                .map(|(_, name)| *name)
-                .collect();
+            let asked: Vec<_> =
+                names.iter().filter(|(flag, _)| fib.flags.contains(*flag)).map(|(_, name)| *name).collect();
             let result = match fib.result {
                 FibResult::OutputIndex => "oif",
                 FibResult::OutputName => "oifname",
@@ -314,20 +269,12 @@ const IPV6_HEADER: [Row; 4] = [
     (8, 16, "ip6 saddr", Kind::Ipv6),
     (24, 16, "ip6 daddr", Kind::Ipv6),
 ];
-const TCP_HEADER: [Row; 3] = [
-    (0, 2, "tcp sport", Kind::Port),
-    (2, 2, "tcp dport", Kind::Port),
-    (13, 1, "tcp flags", Kind::TcpFlags),
-];
+const TCP_HEADER: [Row; 3] =
+    [(0, 2, "tcp sport", Kind::Port), (2, 2, "tcp dport", Kind::Port), (13, 1, "tcp flags", Kind::TcpFlags)];
 const UDP_HEADER: [Row; 2] = [(0, 2, "udp sport", Kind::Port), (2, 2, "udp dport", Kind::Port)];
-const ICMP_HEADER: [Row; 2] = [
-    (0, 1, "icmp type", Kind::IcmpType),
-    (1, 1, "icmp code", Kind::Number),
-];
-const ICMPV6_HEADER: [Row; 2] = [
-    (0, 1, "icmpv6 type", Kind::Icmpv6Type),
-    (1, 1, "icmpv6 code", Kind::Number),
-];
+const ICMP_HEADER: [Row; 2] = [(0, 1, "icmp type", Kind::IcmpType), (1, 1, "icmp code", Kind::Number)];
+const ICMPV6_HEADER: [Row; 2] =
+    [(0, 1, "icmpv6 type", Kind::Icmpv6Type), (1, 1, "icmpv6 code", Kind::Number)];
 const ANY_TRANSPORT: [Row; 2] = [(0, 2, "th sport", Kind::Port), (2, 2, "th dport", Kind::Port)];
 
 /// The name of bytes of the packet, what they mean, and how many the whole field has.
@@ -349,9 +296,8 @@ pub(super) fn payload_name(
         (PayloadBase::Network | PayloadBase::Link | PayloadBase::Inner, _, _) => &[],
     };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
-    let found = rows
-        .iter()
-        .find(|row| row.0 == offset && (row.1 == length || is_address(row.3) && length < row.1));
+    let found =
+        rows.iter().find(|row| row.0 == offset && (row.1 == length || is_address(row.3) && length < row.1));
     if let Some(&(_, whole, name, kind)) = found {
         match base {
             PayloadBase::Network if context.table == Family::Inet => needs.push(Guard::Family),
@@ -366,9 +312,5 @@ pub(super) fn payload_name(
         PayloadBase::Transport => "th",
         PayloadBase::Inner => "ih",
     };
-    (
-        format!("@{header},{},{}", u64::from(offset) * 8, length.saturating_mul(8)),
-        Kind::Bytes,
-        length,
-    )
+    (format!("@{header},{},{}", u64::from(offset) * 8, length.saturating_mul(8)), Kind::Bytes, length)
 }

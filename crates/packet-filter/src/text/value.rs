@@ -10,22 +10,14 @@ use crate::contents::Entry;
 /// Bytes as what they mean; as hexadecimal where their number does not fit that.
 pub(super) fn bytes_as(kind: Kind, bytes: &[u8]) -> String {
     let text = match (kind, bytes) {
-        (Kind::Ipv4, _) => <[u8; 4]>::try_from(bytes)
-            .ok()
-            .map(|bytes| Ipv4Addr::from(bytes).to_string()),
-        (Kind::Ipv6, _) => <[u8; 16]>::try_from(bytes)
-            .ok()
-            .map(|bytes| Ipv6Addr::from(bytes).to_string()),
+        (Kind::Ipv4, _) => <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).to_string()),
+        (Kind::Ipv6, _) => <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).to_string()),
         (Kind::Port | Kind::Number, _) => big_endian(bytes).map(|number| number.to_string()),
         (Kind::MachineNumber, _) => machine(bytes).map(|number| number.to_string()),
         (Kind::Mark, _) => machine(bytes).map(|number| format!("{number:#x}")),
-        (Kind::InterfaceIndex, _) => machine(bytes).map(|number| {
-            if number == 1 {
-                "lo".to_owned()
-            } else {
-                number.to_string()
-            }
-        }),
+        (Kind::InterfaceIndex, _) => {
+            machine(bytes).map(|number| if number == 1 { "lo".to_owned() } else { number.to_string() })
+        }
         (Kind::Protocol, &[number]) => Some(named(&PROTOCOLS, number)),
         (Kind::Family, &[number]) => Some(named(&FAMILIES, number)),
         (Kind::IcmpType, &[number]) => Some(named(&ICMP_TYPES, number)),
@@ -50,10 +42,7 @@ pub(super) fn bytes_as(kind: Kind, bytes: &[u8]) -> String {
         ) => None,
     };
     text.unwrap_or_else(|| {
-        format!(
-            "0x{}",
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-        )
+        format!("0x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     })
 }
 
@@ -96,29 +85,13 @@ const ICMPV6_TYPES: [(u8, &str); 15] = [
     (143, "mld2-listener-report"),
 ];
 const PACKET_TYPES: [(u8, &str); 4] = [(0, "host"), (1, "broadcast"), (2, "multicast"), (3, "other")];
-const STATES: [(u32, &str); 5] = [
-    (1, "invalid"),
-    (2, "established"),
-    (4, "related"),
-    (8, "new"),
-    (64, "untracked"),
-];
-const TCP_FLAGS: [(u32, &str); 8] = [
-    (1, "fin"),
-    (2, "syn"),
-    (4, "rst"),
-    (8, "psh"),
-    (16, "ack"),
-    (32, "urg"),
-    (64, "ecn"),
-    (128, "cwr"),
-];
+const STATES: [(u32, &str); 5] =
+    [(1, "invalid"), (2, "established"), (4, "related"), (8, "new"), (64, "untracked")];
+const TCP_FLAGS: [(u32, &str); 8] =
+    [(1, "fin"), (2, "syn"), (4, "rst"), (8, "psh"), (16, "ack"), (32, "urg"), (64, "ecn"), (128, "cwr")];
 
 fn named(names: &[(u8, &str)], number: u8) -> String {
-    names
-        .iter()
-        .find(|row| row.0 == number)
-        .map_or_else(|| number.to_string(), |row| row.1.to_owned())
+    names.iter().find(|row| row.0 == number).map_or_else(|| number.to_string(), |row| row.1.to_owned())
 }
 
 /// The names of the bits that are set, for a kind that has such names and no others.
@@ -142,23 +115,13 @@ pub(super) fn flag_names(kind: Kind, bytes: &[u8]) -> Option<Vec<&'static str>> 
 /// `"eth0"`, or `"eth*"` where only the first bytes are compared.
 fn interface(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0);
-    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())])
-        .escape_default()
-        .to_string();
-    let star = if end.is_none() && bytes.len() < 16 {
-        "*"
-    } else {
-        ""
-    };
+    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).escape_default().to_string();
+    let star = if end.is_none() && bytes.len() < 16 { "*" } else { "" };
     format!("\"{name}{star}\"")
 }
 
 fn big_endian(bytes: &[u8]) -> Option<u64> {
-    (bytes.len() <= 8).then(|| {
-        bytes
-            .iter()
-            .fold(0, |number, &byte| number << 8 | u64::from(byte))
-    })
+    (bytes.len() <= 8).then(|| bytes.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
 fn machine(bytes: &[u8]) -> Option<u64> {
@@ -187,24 +150,14 @@ pub(super) fn key_kinds(set: &Set) -> Vec<(Kind, usize, usize)> {
     let length = usize::try_from(set.key_length).unwrap_or(0);
     let kinds = kinds(set.key_type, length);
     let lengths: Vec<usize> = if set.fields.is_empty() {
-        kinds
-            .iter()
-            .map(|&kind| natural_length(kind).unwrap_or(length))
-            .collect()
+        kinds.iter().map(|&kind| natural_length(kind).unwrap_or(length)).collect()
     } else {
-        set.fields
-            .iter()
-            .map(|&length| usize::try_from(length).unwrap_or(0))
-            .collect()
+        set.fields.iter().map(|&length| usize::try_from(length).unwrap_or(0)).collect()
     };
     let mut start = 0;
     let mut out = Vec::new();
     for (nth, size) in lengths.into_iter().enumerate() {
-        out.push((
-            kinds.get(nth).copied().unwrap_or(Kind::Bytes),
-            start,
-            start + size,
-        ));
+        out.push((kinds.get(nth).copied().unwrap_or(Kind::Bytes), start, start + size));
         start += size.next_multiple_of(4);
     }
     out
@@ -226,10 +179,7 @@ pub(super) fn kinds(data_type: DataType, length: usize) -> Vec<Kind> {
 }
 
 pub(super) fn kind_of(data_type: DataType, _length: usize) -> Kind {
-    TYPES
-        .iter()
-        .find(|row| row.0 == data_type)
-        .map_or(Kind::Bytes, |row| row.2)
+    TYPES.iter().find(|row| row.0 == data_type).map_or(Kind::Bytes, |row| row.2)
 }
 
 const TYPES: [(DataType, &str, Kind); 14] = [

@@ -3,10 +3,7 @@
 //! Nothing here touches the root namespace: every namespace is made by `unshare` in a thread of its own and goes when
 //! its last descriptor is closed.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "tests set their own network namespaces up with ip(8)"
-)]
+#![allow(clippy::disallowed_methods, reason = "tests set their own network namespaces up with ip(8)")]
 #![allow(dead_code, reason = "each test uses its part")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests")]
 
@@ -25,22 +22,15 @@ pub(crate) const HOST_V4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const HOST_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 /// Two strangers outside; the IPv6 ones are in two /64.
 pub(crate) const STRANGERS_V4: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 10), Ipv4Addr::new(192, 0, 2, 20)];
-pub(crate) const STRANGERS_V6: [Ipv6Addr; 2] = [
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10),
-    Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x20),
-];
+pub(crate) const STRANGERS_V6: [Ipv6Addr; 2] =
+    [Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0x10), Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 0x20)];
 
 /// Whether private namespaces can be made here; says so when they cannot, and fails where `CI` is `true`.
 pub(crate) fn privileged() -> bool {
     let allowed = nix::unistd::geteuid().is_root()
-        && thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok())
-            .join()
-            .unwrap();
+        && thread::spawn(|| unshare(CloneFlags::CLONE_NEWNET).is_ok()).join().unwrap();
     if !allowed {
-        assert!(
-            std::env::var("CI").as_deref() != Ok("true"),
-            "no private network namespaces, and CI=true"
-        );
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "no private network namespaces, and CI=true");
         eprintln!("SKIPPED: needs root and private network namespaces");
     }
     allowed
@@ -68,9 +58,7 @@ impl Namespace {
 
     /// Runs `work` inside, on a thread of its own.
     pub(crate) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        self.spawn(work)
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        self.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Begins `work` inside, on a thread of its own.
@@ -130,10 +118,7 @@ impl Wire {
     /// Both, with their addresses, ready to talk.
     pub(crate) fn new() -> Self {
         let (host, outside) = (Namespace::new(), Namespace::new());
-        host.ip(&format!(
-            "link add eth0 type veth peer name eth0 netns {}",
-            outside.path()
-        ));
+        host.ip(&format!("link add eth0 type veth peer name eth0 netns {}", outside.path()));
         for side in [&host, &outside] {
             side.sysctl("net.ipv6.conf.all.disable_ipv6", "0");
             side.sysctl("net.ipv6.conf.eth0.accept_dad", "0");
@@ -153,6 +138,8 @@ impl Wire {
         for side in [&host, &outside] {
             side.sysctl("net.ipv4.icmp_ratelimit", "0");
             side.sysctl("net.ipv6.icmp.ratelimit", "0");
+            side.sysctl("net.ipv4.icmp_msgs_per_sec", "1000000");
+            side.sysctl("net.ipv4.icmp_msgs_burst", "1000000");
         }
         Self { host, outside }
     }
@@ -193,11 +180,8 @@ fn assert_private() {
 /// Runs `nft -f` in the namespace of this thread.
 pub(crate) fn nft(input: &str) {
     use std::io::Write as _;
-    let mut child = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(std::process::Stdio::piped())
-        .spawn()
-        .expect("start nft");
+    let mut child =
+        Command::new("nft").args(["-f", "-"]).stdin(std::process::Stdio::piped()).spawn().expect("start nft");
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     assert!(child.wait().unwrap().success(), "nft refused:\n{input}");
 }
@@ -206,12 +190,6 @@ pub(crate) fn nft(input: &str) {
 pub(crate) fn neighbour(from: &Namespace, to: &Namespace, address: IpAddr) {
     let link = to.command("ip", "-o link show eth0");
     let words: Vec<&str> = link.split_whitespace().collect();
-    let at = words
-        .iter()
-        .position(|word| *word == "link/ether")
-        .expect("an Ethernet address");
-    from.ip(&format!(
-        "neigh replace {address} lladdr {} dev eth0 nud permanent",
-        words[at + 1]
-    ));
+    let at = words.iter().position(|word| *word == "link/ether").expect("an Ethernet address");
+    from.ip(&format!("neigh replace {address} lladdr {} dev eth0 nud permanent", words[at + 1]));
 }

@@ -5,11 +5,7 @@
 use packet_filter::{Allow, FilterPolicy, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
 
 fn ports(transport: Transport, first: u16, last: u16) -> PortRange {
-    PortRange {
-        transport,
-        first,
-        last,
-    }
+    PortRange { transport, first, last }
 }
 
 /// The classic guide's host: SSH with a limit, HTTP and HTTPS for all, one port for some.
@@ -23,10 +19,7 @@ pub(crate) fn classic() -> FilterPolicy {
     balancer.from = prefixes(&["192.168.255.0/24"]);
     balancer.comment = Some("load balancer".to_owned());
     balancer.place = Some("policy.toml:38".to_owned());
-    FilterPolicy {
-        allow: vec![ssh, web, balancer],
-        ..FilterPolicy::default()
-    }
+    FilterPolicy { allow: vec![ssh, web, balancer], ..FilterPolicy::default() }
 }
 
 /// Everything at once: ranges, overlaps, both transports, sources of both families, limits, drop.
@@ -36,13 +29,8 @@ pub(crate) fn wide() -> FilterPolicy {
     let mut ssh_admins = Allow::new("ssh", [PortRange::tcp(22), PortRange::tcp(2222)]);
     ssh_admins.from = prefixes(&["192.0.2.20/32", "2001:db8:0:1::/64", "10.0.0.0/8", "10.1.0.0/16"]);
     let dns = Allow::new("dns", [PortRange::tcp(53), PortRange::udp(53)]);
-    let mut high = Allow::new(
-        "high",
-        [
-            ports(Transport::Tcp, 8000, 8100),
-            ports(Transport::Udp, 60000, 65535),
-        ],
-    );
+    let mut high =
+        Allow::new("high", [ports(Transport::Tcp, 8000, 8100), ports(Transport::Udp, 60000, 65535)]);
     high.from = prefixes(&["192.0.2.0/28"]);
     let mut counted = Allow::new("counted", [ports(Transport::Udp, 60500, 60600)]);
     counted.new_per_minute = Some(120);
@@ -51,10 +39,7 @@ pub(crate) fn wide() -> FilterPolicy {
     FilterPolicy {
         inbound: Refusal::Drop,
         forward: Refusal::Drop,
-        log: Some(LogRate {
-            count: 2,
-            per: Per::Second,
-        }),
+        log: Some(LogRate { count: 2, per: Per::Second }),
         allow: vec![ssh, ssh_admins, dns, high, counted, lowest],
         ..FilterPolicy::default()
     }
@@ -62,29 +47,16 @@ pub(crate) fn wide() -> FilterPolicy {
 
 /// IPv6 refused whole, no ping, no log.
 pub(crate) fn without_ipv6() -> FilterPolicy {
-    FilterPolicy {
-        ipv6: Ipv6::Reject,
-        ping: false,
-        log: None,
-        ..classic()
-    }
+    FilterPolicy { ipv6: Ipv6::Reject, ping: false, log: None, ..classic() }
 }
 
 /// Nothing is let in.
 pub(crate) fn shut() -> FilterPolicy {
-    FilterPolicy {
-        ping: false,
-        ..FilterPolicy::default()
-    }
+    FilterPolicy { ping: false, ..FilterPolicy::default() }
 }
 
 pub(crate) fn all() -> Vec<(&'static str, FilterPolicy)> {
-    vec![
-        ("classic", classic()),
-        ("wide", wide()),
-        ("without-ipv6", without_ipv6()),
-        ("shut", shut()),
-    ]
+    vec![("classic", classic()), ("wide", wide()), ("without-ipv6", without_ipv6()), ("shut", shut())]
 }
 
 pub(crate) fn prefixes(texts: &[&str]) -> Vec<ipnet::IpNet> {
