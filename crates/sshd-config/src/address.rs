@@ -52,9 +52,7 @@ impl AddressList {
     /// What sshd refuses: an empty entry, a prefix too long, host bits. What is no address is a wildcard.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let items = text.split(',').map(AddressItem::parse);
-        Ok(Self {
-            items: items.collect::<Result<_, _>>()?,
-        })
+        Ok(Self { items: items.collect::<Result<_, _>>()? })
     }
 
     /// The entries in order.
@@ -94,10 +92,7 @@ impl AddressItem {
         if text.is_empty() {
             return Err(AddressError::Empty);
         }
-        Ok(Self {
-            negated,
-            target: Target::parse(text)?,
-        })
+        Ok(Self { negated, target: Target::parse(text)? })
     }
 }
 
@@ -117,9 +112,8 @@ impl Target {
             return Ok(wildcard());
         };
         let full = if address.is_ipv4() { 32 } else { 128 };
-        let network = u8::try_from(length.unwrap_or(full))
-            .ok()
-            .and_then(|length| IpNet::new(address, length).ok());
+        let network =
+            u8::try_from(length.unwrap_or(full)).ok().and_then(|length| IpNet::new(address, length).ok());
         let network = network.ok_or_else(|| AddressError::TooLong(text.to_owned()))?;
         if network.network() != address {
             return Err(AddressError::HostBits(text.to_owned()));
@@ -139,10 +133,7 @@ pub(crate) fn numeric(text: &str) -> Option<IpAddr> {
     if leading.len() > 3 || leading.iter().any(|&part| part > 255) || (room < 32 && *last >= 1 << room) {
         return None;
     }
-    let head = leading
-        .iter()
-        .enumerate()
-        .fold(0u32, |sum, (index, part)| sum | part << (24 - 8 * index));
+    let head = leading.iter().enumerate().fold(0u32, |sum, (index, part)| sum | part << (24 - 8 * index));
     Some(IpAddr::V4(Ipv4Addr::from(head | last)))
 }
 
@@ -162,9 +153,7 @@ mod tests {
     use super::*;
 
     fn includes(list: &str, address: &str) -> bool {
-        AddressList::parse(list)
-            .unwrap()
-            .includes(address.parse().unwrap())
+        AddressList::parse(list).unwrap().includes(address.parse().unwrap())
     }
 
     #[test]
@@ -180,23 +169,14 @@ mod tests {
 
     #[test]
     fn what_sshd_refuses_is_refused() {
-        assert_eq!(
-            AddressList::parse("10.0.0.1/8"),
-            Err(AddressError::HostBits("10.0.0.1/8".to_owned()))
-        );
-        assert_eq!(
-            AddressList::parse("10.0.0.0/33"),
-            Err(AddressError::TooLong("10.0.0.0/33".to_owned()))
-        );
+        assert_eq!(AddressList::parse("10.0.0.1/8"), Err(AddressError::HostBits("10.0.0.1/8".to_owned())));
+        assert_eq!(AddressList::parse("10.0.0.0/33"), Err(AddressError::TooLong("10.0.0.0/33".to_owned())));
         assert_eq!(AddressList::parse("10.0.0.0/8,"), Err(AddressError::Empty));
     }
 
     #[test]
     fn what_is_no_address_is_a_wildcard() {
-        assert!(matches!(
-            AddressList::parse("10.*").unwrap().items()[0].target,
-            Target::Wildcard(_)
-        ));
+        assert!(matches!(AddressList::parse("10.*").unwrap().items()[0].target, Target::Wildcard(_)));
         assert_eq!(numeric("256.1.1.1"), None);
         assert_eq!(numeric("1.2.3.4.5"), None);
         assert_eq!(numeric("0x7f.1"), Some(IpAddr::from([127, 0, 0, 1])));

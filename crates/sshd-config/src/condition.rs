@@ -91,11 +91,7 @@ impl Condition {
                 other => criteria.push(other),
             }
         }
-        if criteria.is_empty() {
-            Err(MatchError::Empty)
-        } else {
-            Ok(Self { criteria })
-        }
+        if criteria.is_empty() { Err(MatchError::Empty) } else { Ok(Self { criteria }) }
     }
 
     /// The criteria in order.
@@ -108,9 +104,7 @@ impl Condition {
     /// `OpenSSH_10.0p2 Debian-7`.
     #[must_use]
     pub fn holds(&self, connection: &Connection, release: &str) -> bool {
-        self.criteria
-            .iter()
-            .all(|criterion| criterion.holds(connection, release))
+        self.criteria.iter().all(|criterion| criterion.holds(connection, release))
     }
 
     /// Whether the condition holds for every connection, so that sshd applies its block at start already.
@@ -141,14 +135,13 @@ impl Criterion {
             Self::All => true,
             Self::User(list) => includes(&connection.user, list),
             Self::Group(list) => group_holds(list, &connection.groups),
-            Self::Host(list) => connection
-                .host
-                .as_ref()
-                .is_some_and(|host| list.includes(&host.to_ascii_lowercase())),
+            Self::Host(list) => {
+                connection.host.as_ref().is_some_and(|host| list.includes(&host.to_ascii_lowercase()))
+            }
             Self::Address(list) => connection.address.is_some_and(|address| list.includes(address)),
-            Self::LocalAddress(list) => connection
-                .local_address
-                .is_some_and(|address| list.includes(address)),
+            Self::LocalAddress(list) => {
+                connection.local_address.is_some_and(|address| list.includes(address))
+            }
             Self::LocalPort(port) => connection.local_port == Some(*port),
             Self::RDomain(list) => includes(&connection.rdomain, list),
             Self::InvalidUser => connection.invalid_user,
@@ -177,9 +170,7 @@ fn criterion(
         "invalid-user" if version >= Version::new(9, 9) => return Ok(Criterion::InvalidUser),
         _ => {}
     }
-    let value = words
-        .next()
-        .filter(|value| !value.is_empty() && !value.starts_with('#'));
+    let value = words.next().filter(|value| !value.is_empty() && !value.starts_with('#'));
     let value = value.ok_or_else(|| MatchError::MissingValue(name.to_owned()))?;
     Ok(match lower.as_str() {
         "user" => Criterion::User(PatternList::parse(&value)),
@@ -207,23 +198,14 @@ fn end_of_all(next: Option<&str>, more: bool, criteria: Vec<Criterion>) -> Resul
 
 /// From OpenSSH 9.9: the words of the line, `user=root` taken as two.
 fn split_assignments(arguments: &[Word]) -> Vec<String> {
-    const NAMES: [&str; 8] = [
-        "user",
-        "group",
-        "host",
-        "address",
-        "localaddress",
-        "localport",
-        "rdomain",
-        "version",
-    ];
+    const NAMES: [&str; 8] =
+        ["user", "group", "host", "address", "localaddress", "localport", "rdomain", "version"];
     let mut words = Vec::new();
     let mut value_due = false;
     for word in arguments {
         let text = word.text();
-        let assignment = text
-            .split_once('=')
-            .filter(|(name, _)| NAMES.iter().any(|n| n.eq_ignore_ascii_case(name)));
+        let assignment =
+            text.split_once('=').filter(|(name, _)| NAMES.iter().any(|n| n.eq_ignore_ascii_case(name)));
         match assignment {
             Some((name, value)) if !value_due => words.extend([name.to_owned(), value.to_owned()]),
             Some(_) | None => {

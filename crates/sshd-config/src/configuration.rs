@@ -113,11 +113,7 @@ impl Configuration {
 
     pub(crate) fn effective_in(&self, active: &[bool]) -> Effective {
         let mut matched = Pass::default();
-        for directive in self
-            .directives
-            .iter()
-            .filter(|directive| directive.scope != ScopeId::MAIN)
-        {
+        for directive in self.directives.iter().filter(|directive| directive.scope != ScopeId::MAIN) {
             if active[directive.scope.0] {
                 matched.take(directive);
             }
@@ -129,11 +125,7 @@ impl Configuration {
         let release = self.defaults.release();
         let active = self.active_scopes(|condition| condition.holds_always(release));
         let mut pass = Pass::default();
-        for directive in self
-            .directives
-            .iter()
-            .filter(|directive| active[directive.scope.0])
-        {
+        for directive in self.directives.iter().filter(|directive| active[directive.scope.0]) {
             pass.take(directive);
         }
         pass

@@ -57,35 +57,17 @@ impl Defaults {
         let mut settings = BTreeMap::new();
         for &keyword in Keyword::ALL.iter().filter(|keyword| keyword.since() <= version) {
             let lines = dump.lines(keyword).map(<[String]>::to_vec);
-            if let Some(lines) = lines.or_else(|| unprinted(keyword)) {
+            if let Some(lines) = lines.or_else(|| unprinted(keyword, version)) {
                 settings.insert(keyword, Setting::of_default(split(keyword, &lines)));
             }
         }
         // Listening addresses follow from the ports, not from what the recording host had.
         settings.remove(&Keyword::ListenAddress);
-        let families = [
-            Family::Cipher,
-            Family::Mac,
-            Family::Kex,
-            Family::GssKex,
-            Family::Key,
-            Family::Signature,
-        ];
-        let mut supported: BTreeMap<_, _> = families
-            .map(|family| (family, algorithms::supported(family, version)))
-            .into_iter()
-            .collect();
-        if version >= Version::new(10, 4) {
-            for family in [Family::Key, Family::Signature] {
-                add_newest_keys(supported.entry(family).or_default(), family);
-            }
-        }
-        Self {
-            version,
-            release: release.to_owned(),
-            settings,
-            supported,
-        }
+        let families =
+            [Family::Cipher, Family::Mac, Family::Kex, Family::GssKex, Family::Key, Family::Signature];
+        let supported = families.map(|family| (family, algorithms::supported(family, version)));
+        let supported = supported.into_iter().collect();
+        Self { version, release: release.to_owned(), settings, supported }
     }
 
     /// The version.
@@ -109,13 +91,19 @@ impl Defaults {
     pub(crate) fn support(&self, keyword: Keyword) -> Support {
         let printed = self.settings.contains_key(&keyword);
         match keyword {
+            // Of patches that not every build has.
+            Keyword::DebianBanner
+            | Keyword::GssapiKexAlgorithms
+            | Keyword::GssapiKeyExchange
+            | Keyword::GssapiStoreCredentialsOnRekey
+                if !printed =>
+            {
+                Support::None
+            }
             Keyword::KerberosGetAfsToken if !printed => Support::Ignored,
             Keyword::GssapiAuthentication
             | Keyword::GssapiCleanupCredentials
             | Keyword::GssapiDelegateCredentials
-            | Keyword::GssapiKexAlgorithms
-            | Keyword::GssapiKeyExchange
-            | Keyword::GssapiStoreCredentialsOnRekey
             | Keyword::GssapiStrictAcceptorCheck
             | Keyword::KerberosAuthentication
             | Keyword::KerberosOrLocalPasswd
@@ -125,9 +113,6 @@ impl Defaults {
                 if !printed =>
             {
                 Support::Ignored
-            }
-            Keyword::DebianBanner if !self.release.contains("Debian") && !self.release.contains("Ubuntu") => {
-                Support::None
             }
             _ => Support::Full,
         }
@@ -141,11 +126,7 @@ impl Defaults {
     ) -> Result<(), AlgorithmError> {
         let plain_only = keyword == Keyword::CaSignatureAlgorithms && self.version >= Version::new(9, 9);
         // Any key type passes the first look; only the assembled list is cut down to plain keys.
-        let looked_up = if family == Family::Signature {
-            Family::Key
-        } else {
-            family
-        };
+        let looked_up = if family == Family::Signature { Family::Key } else { family };
         algorithms::check(list, family, self.algorithms(looked_up), plain_only)
     }
 
@@ -171,16 +152,18 @@ impl Defaults {
 }
 
 /// What `sshd -T` leaves out where nothing is set.
-fn unprinted(keyword: Keyword) -> Option<Vec<String>> {
+fn unprinted(keyword: Keyword, version: Version) -> Option<Vec<String>> {
     let words: &[&str] = match keyword {
         Keyword::ChannelTimeout | Keyword::LogVerbose => &["none"],
-        Keyword::DebianBanner => &["yes"],
+        // Only from 10.0 on does Debian's sshd print its own keyword; before, any build may be Debian's.
+        Keyword::DebianBanner if version < Version::new(10, 0) => &["yes"],
         Keyword::AcceptEnv
         | Keyword::AllowGroups
         | Keyword::AllowUsers
         | Keyword::DenyGroups
         | Keyword::DenyUsers
         | Keyword::HostCertificate
+        | Keyword::RevokedKeys
         | Keyword::SetEnv
         | Keyword::Subsystem => &[],
         _ => return None,
@@ -195,25 +178,8 @@ fn split(keyword: Keyword, lines: &[String]) -> Vec<Arc<str>> {
         | ValueType::Methods
         | ValueType::Timeouts
         | ValueType::Targets
-        | ValueType::LogVerbose => lines
-            .iter()
-            .flat_map(|line| line.split(' '))
-            .map(Arc::from)
-            .collect(),
+        | ValueType::LogVerbose => lines.iter().flat_map(|line| line.split(' ')).map(Arc::from).collect(),
         _ => lines.iter().map(|line| Arc::from(line.as_str())).collect(),
-    }
-}
-
-fn add_newest_keys(list: &mut Vec<&'static str>, family: Family) {
-    list.extend([
-        "webauthn-sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
-        "ssh-mldsa44-ed25519",
-    ]);
-    if family == Family::Key {
-        list.push("ssh-mldsa44-ed25519-cert");
-    }
-    if family == Family::Signature {
-        list.retain(|name| !name.contains("-cert"));
     }
 }
 
@@ -223,32 +189,19 @@ mod tests {
 
     #[test]
     fn each_version_brings_its_own_defaults() {
-        let root = |version| {
-            Defaults::for_version(version)
-                .get(Keyword::PermitRootLogin)
-                .unwrap()
-                .text()
-                .to_owned()
-        };
+        let root =
+            |version| Defaults::for_version(version).get(Keyword::PermitRootLogin).unwrap().text().to_owned();
         assert_eq!(root(Version::new(9, 2)), "prohibit-password");
         assert_eq!(root(Version::new(10, 6)), "prohibit-password");
         let old = Defaults::for_version(Version::new(9, 2));
         assert!(old.get(Keyword::PerSourcePenalties).is_none());
-        assert!(
-            Defaults::for_version(Version::new(10, 0))
-                .get(Keyword::PerSourcePenalties)
-                .is_some()
-        );
+        assert!(Defaults::for_version(Version::new(10, 0)).get(Keyword::PerSourcePenalties).is_some());
     }
 
     #[test]
     fn lists_on_one_line_are_single_values() {
         let defaults = Defaults::newest();
-        let files: Vec<_> = defaults
-            .get(Keyword::AuthorizedKeysFile)
-            .unwrap()
-            .texts()
-            .collect();
+        let files: Vec<_> = defaults.get(Keyword::AuthorizedKeysFile).unwrap().texts().collect();
         assert_eq!(files, [".ssh/authorized_keys", ".ssh/authorized_keys2"]);
     }
 }

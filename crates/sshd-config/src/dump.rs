@@ -61,25 +61,14 @@ impl Dump {
     #[must_use]
     pub fn compare(&self, effective: &Effective) -> Vec<Difference> {
         let differ = |&keyword: &Keyword| {
-            let computed: Vec<String> = effective
-                .lines(keyword)
-                .iter()
-                .map(|line| fold(keyword, line))
-                .collect();
+            let computed: Vec<String> =
+                effective.lines(keyword).iter().map(|line| fold(keyword, line)).collect();
             let dumped = self.lines(keyword).map(<[String]>::to_vec).unwrap_or_default();
             let unprinted =
                 dumped.is_empty() && matches!(keyword, Keyword::ChannelTimeout | Keyword::LogVerbose);
-            let same = if unprinted {
-                computed == ["none"]
-            } else {
-                computed == dumped
-            };
+            let same = if unprinted { computed == ["none"] } else { computed == dumped };
             let silent = dumped.is_empty() && matches!(keyword, Keyword::DebianBanner | Keyword::RDomain);
-            (!same && !silent).then_some(Difference {
-                keyword,
-                computed,
-                dumped,
-            })
+            (!same && !silent).then_some(Difference { keyword, computed, dumped })
         };
         Keyword::ALL.iter().filter_map(differ).collect()
     }
@@ -88,14 +77,11 @@ impl Dump {
 /// One spelling for what versions print differently.
 fn fold(keyword: Keyword, value: &str) -> String {
     let folded = match (keyword.value_type(), value) {
-        (ValueType::Flag, "true") => "yes",
-        (ValueType::Flag, "false") => "no",
+        (ValueType::Flag | ValueType::Choice(_), "true") => "yes",
+        (ValueType::Flag | ValueType::Choice(_), "false") => "no",
         _ => value,
     };
-    let choice = keyword
-        .choices()
-        .iter()
-        .find(|(word, _)| word.eq_ignore_ascii_case(folded));
+    let choice = keyword.choices().iter().find(|(word, _)| word.eq_ignore_ascii_case(folded));
     choice.map_or_else(|| folded.to_owned(), |(_, printed)| (*printed).to_owned())
 }
 

@@ -17,10 +17,7 @@ pub struct Value {
 
 impl Value {
     pub(crate) fn at(text: Arc<str>, origin: Origin) -> Self {
-        Self {
-            text,
-            origin: Some(origin),
-        }
+        Self { text, origin: Some(origin) }
     }
 }
 
@@ -32,18 +29,11 @@ pub struct Setting {
 
 impl Setting {
     pub(crate) fn new(values: Vec<Value>) -> Self {
-        Self {
-            values: values.into(),
-        }
+        Self { values: values.into() }
     }
 
     pub(crate) fn of_default(texts: Vec<Arc<str>>) -> Self {
-        Self::new(
-            texts
-                .into_iter()
-                .map(|text| Value { text, origin: None })
-                .collect(),
-        )
+        Self::new(texts.into_iter().map(|text| Value { text, origin: None }).collect())
     }
 
     /// The only value, or the first of a list; empty where the list is.
@@ -91,10 +81,7 @@ pub struct Effective {
 impl Effective {
     pub(crate) fn of_defaults(defaults: &Defaults) -> Self {
         let settings = Keyword::ALL.iter().map(|&keyword| defaults.get(keyword).cloned());
-        Self {
-            settings: settings.collect(),
-            problems: Vec::new(),
-        }
+        Self { settings: settings.collect(), problems: Vec::new() }
     }
 
     pub(crate) fn put(&mut self, keyword: Keyword, setting: Setting) {
@@ -104,9 +91,7 @@ impl Effective {
     /// The value of a keyword; one without text where this version has no such keyword.
     #[must_use]
     pub fn get(&self, keyword: Keyword) -> Setting {
-        self.known(keyword)
-            .cloned()
-            .unwrap_or_else(|| Setting::new(Vec::new()))
+        self.known(keyword).cloned().unwrap_or_else(|| Setting::new(Vec::new()))
     }
 
     /// The value of a keyword; `None` where this build of OpenSSH has no such keyword.
@@ -153,6 +138,9 @@ impl Effective {
         let Some(setting) = self.known(keyword) else {
             return Vec::new();
         };
+        if setting.values().is_empty() {
+            return Vec::new();
+        }
         match keyword.value_type() {
             ValueType::FileList
             | ValueType::Methods

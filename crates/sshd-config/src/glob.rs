@@ -81,9 +81,7 @@ pub(crate) fn expand(
         let part = part.to_string_lossy();
         found = if is_wild(&part) {
             let matching = |dir: PathBuf| {
-                let names = children(&dir)
-                    .into_iter()
-                    .filter(|name| part_matches(name, &part));
+                let names = children(&dir).into_iter().filter(|name| part_matches(name, &part));
                 names.map(|name| dir.join(name)).collect::<Vec<_>>()
             };
             found.into_iter().flat_map(matching).collect()
@@ -91,12 +89,7 @@ pub(crate) fn expand(
             found.into_iter().map(|dir| dir.join(part.as_ref())).collect()
         };
     }
-    found
-        .into_iter()
-        .filter(|path| exists(path))
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect()
+    found.into_iter().filter(|path| exists(path)).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]

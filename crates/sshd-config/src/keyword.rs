@@ -25,6 +25,8 @@ pub enum ValueType {
     PathAsWritten,
     /// One word that stays as written.
     Word,
+    /// Where the socket of a forwarded agent goes: `none`, `user:` and a path, `shared:` and an absolute path.
+    AgentSocket,
     /// The whole rest of the line.
     Rest,
     /// The whole rest of the line: an absolute path with arguments, or `none`.
@@ -117,6 +119,8 @@ pub enum Place {
 }
 
 const YES_NO: &[Choice] = &[("yes", "yes"), ("no", "no")];
+const WARN: &[Choice] =
+    &[("yes", "yes"), ("no", "no"), ("true", "yes"), ("false", "no"), ("no-pq-kex", "no")];
 const FAMILIES: &[Choice] = &[("inet", "inet"), ("inet6", "inet6"), ("any", "any")];
 const ROOT: &[Choice] = &[
     ("without-password", "prohibit-password"),
@@ -127,25 +131,11 @@ const ROOT: &[Choice] = &[
 ];
 const RHOSTS: &[Choice] = &[("yes", "yes"), ("no", "no"), ("shosts-only", "shosts-only")];
 const COMPRESSION: &[Choice] = &[("yes", "yes"), ("delayed", "yes"), ("no", "no")];
-const GATEWAY: &[Choice] = &[
-    ("clientspecified", "clientspecified"),
-    ("yes", "yes"),
-    ("no", "no"),
-];
-const FORWARD: &[Choice] = &[
-    ("yes", "yes"),
-    ("all", "yes"),
-    ("no", "no"),
-    ("remote", "remote"),
-    ("local", "local"),
-];
-const DIGEST: &[Choice] = &[
-    ("MD5", "MD5"),
-    ("SHA1", "SHA1"),
-    ("SHA256", "SHA256"),
-    ("SHA384", "SHA384"),
-    ("SHA512", "SHA512"),
-];
+const GATEWAY: &[Choice] = &[("clientspecified", "clientspecified"), ("yes", "yes"), ("no", "no")];
+const FORWARD: &[Choice] =
+    &[("yes", "yes"), ("all", "yes"), ("no", "no"), ("remote", "remote"), ("local", "local")];
+const DIGEST: &[Choice] =
+    &[("MD5", "MD5"), ("SHA1", "SHA1"), ("SHA256", "SHA256"), ("SHA384", "SHA384"), ("SHA512", "SHA512")];
 const LOG_LEVEL: &[Choice] = &[
     ("SILENT", "QUIET"),
     ("QUIET", "QUIET"),
@@ -216,7 +206,7 @@ macro_rules! keywords {
 keywords! {
     AcceptEnv "AcceptEnv" (7, 4) Anywhere EnvironmentNames;
     AddressFamily "AddressFamily" (7, 4) Main Choice(FAMILIES);
-    AgentSocketPath "AgentSocketPath" (10, 4) Main Word;
+    AgentSocketPath "AgentSocketPath" (10, 4) Anywhere AgentSocket;
     AllowAgentForwarding "AllowAgentForwarding" (7, 4) Anywhere Flag;
     AllowGroups "AllowGroups" (7, 4) Anywhere Patterns;
     AllowStreamLocalForwarding "AllowStreamLocalForwarding" (7, 4) Anywhere Choice(FORWARD);
@@ -320,7 +310,7 @@ keywords! {
     UseDns "UseDNS" (7, 4) Main Flag;
     UsePam "UsePAM" (7, 4) Main Flag;
     VersionAddendum "VersionAddendum" (7, 4) Main Rest;
-    WarnWeakCrypto "WarnWeakCrypto" (10, 4) Main Flag;
+    WarnWeakCrypto "WarnWeakCrypto" (10, 4) Main Choice(WARN);
     X11DisplayOffset "X11DisplayOffset" (7, 4) Anywhere Count;
     X11Forwarding "X11Forwarding" (7, 4) Anywhere Flag;
     X11UseLocalhost "X11UseLocalhost" (7, 4) Anywhere Flag;
@@ -329,18 +319,10 @@ keywords! {
 
 /// Other names of a keyword. The flag tells whether the name may stand inside `Match`.
 const ALIASES: &[(&str, Keyword, bool)] = &[
-    (
-        "challengeresponseauthentication",
-        Keyword::KbdInteractiveAuthentication,
-        true,
-    ),
+    ("challengeresponseauthentication", Keyword::KbdInteractiveAuthentication, true),
     ("dsaauthentication", Keyword::PubkeyAuthentication, false),
     ("gssapicleanupcreds", Keyword::GssapiCleanupCredentials, false),
-    (
-        "hostbasedacceptedkeytypes",
-        Keyword::HostbasedAcceptedAlgorithms,
-        true,
-    ),
+    ("hostbasedacceptedkeytypes", Keyword::HostbasedAcceptedAlgorithms, true),
     ("hostdsakey", Keyword::HostKey, false),
     ("keepalive", Keyword::TcpKeepAlive, false),
     ("pubkeyacceptedkeytypes", Keyword::PubkeyAcceptedAlgorithms, true),
@@ -402,14 +384,9 @@ impl Keyword {
     /// ```
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        let named = Self::ALL
-            .iter()
-            .find(|keyword| keyword.name().eq_ignore_ascii_case(name));
+        let named = Self::ALL.iter().find(|keyword| keyword.name().eq_ignore_ascii_case(name));
         let alias = || {
-            ALIASES
-                .iter()
-                .find(|(alias, ..)| alias.eq_ignore_ascii_case(name))
-                .map(|(_, keyword, _)| keyword)
+            ALIASES.iter().find(|(alias, ..)| alias.eq_ignore_ascii_case(name)).map(|(_, keyword, _)| keyword)
         };
         named.or_else(alias).copied()
     }
@@ -418,25 +395,17 @@ impl Keyword {
     #[must_use]
     pub fn lookup(name: &str, version: Version) -> Lookup {
         let known = |keyword: Self, in_match: bool| {
-            if keyword.since() <= version {
-                Lookup::Known { keyword, in_match }
-            } else {
-                Lookup::Unknown
-            }
+            if keyword.since() <= version { Lookup::Known { keyword, in_match } } else { Lookup::Unknown }
         };
-        if let Some((_, keyword, in_match)) = ALIASES
-            .iter()
-            .find(|(alias, ..)| alias.eq_ignore_ascii_case(name))
+        if let Some((_, keyword, in_match)) =
+            ALIASES.iter().find(|(alias, ..)| alias.eq_ignore_ascii_case(name))
         {
             return known(*keyword, *in_match);
         }
         if let Some(keyword) = Self::from_name(name) {
             return known(keyword, keyword.allowed_in_match(version));
         }
-        match OBSOLETE
-            .iter()
-            .find(|(obsolete, _)| obsolete.eq_ignore_ascii_case(name))
-        {
+        match OBSOLETE.iter().find(|(obsolete, _)| obsolete.eq_ignore_ascii_case(name)) {
             Some(&(_, in_match)) => Lookup::Obsolete { in_match },
             None => Lookup::Unknown,
         }
@@ -472,6 +441,7 @@ impl Keyword {
             | ValueType::Path
             | ValueType::PathAsWritten
             | ValueType::Word
+            | ValueType::AgentSocket
             | ValueType::Rest
             | ValueType::Command
             | ValueType::Algorithms(_)
@@ -530,30 +500,15 @@ mod tests {
 
     #[test]
     fn a_keyword_is_unknown_to_a_version_before_it() {
-        assert_eq!(
-            Keyword::lookup("RefuseConnection", Version::new(9, 2)),
-            Lookup::Unknown
-        );
-        assert!(matches!(
-            Keyword::lookup("refuseconnection", Version::new(9, 9)),
-            Lookup::Known { .. }
-        ));
-        assert_eq!(
-            Keyword::lookup("UseLogin", Version::new(9, 2)),
-            Lookup::Obsolete { in_match: false }
-        );
+        assert_eq!(Keyword::lookup("RefuseConnection", Version::new(9, 2)), Lookup::Unknown);
+        assert!(matches!(Keyword::lookup("refuseconnection", Version::new(9, 9)), Lookup::Known { .. }));
+        assert_eq!(Keyword::lookup("UseLogin", Version::new(9, 2)), Lookup::Obsolete { in_match: false });
         assert_eq!(Keyword::lookup("Colour", Version::new(9, 2)), Lookup::Unknown);
     }
 
     #[test]
     fn an_alias_keeps_its_own_place() {
         let old = Keyword::lookup("DSAAuthentication", Version::new(9, 2));
-        assert_eq!(
-            old,
-            Lookup::Known {
-                keyword: Keyword::PubkeyAuthentication,
-                in_match: false
-            }
-        );
+        assert_eq!(old, Lookup::Known { keyword: Keyword::PubkeyAuthentication, in_match: false });
     }
 }

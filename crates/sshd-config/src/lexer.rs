@@ -34,10 +34,7 @@ pub(crate) fn trimmed(line: &[u8]) -> Range<usize> {
     if line.ends_with(b"\n") {
         end -= 1;
     }
-    let start = line[..end]
-        .iter()
-        .position(|b| !matches!(b, b' ' | b'\t' | b'\r'))
-        .unwrap_or(end);
+    let start = line[..end].iter().position(|b| !matches!(b, b' ' | b'\t' | b'\r')).unwrap_or(end);
     // The first byte is never cut off: sshd's loop stops before index 0.
     while end > start + 1 && (is_whitespace(line[end - 1]) || line[end - 1] == b'\x0c') {
         end -= 1;
@@ -58,51 +55,28 @@ pub(crate) struct Delimited {
 pub(crate) fn strdelim(line: &[u8], at: usize) -> Delimited {
     let Some(stop) = (at..line.len()).find(|&i| is_whitespace(line[i]) || matches!(line[i], b'"' | b'='))
     else {
-        let word = Word {
-            span: at..line.len(),
-            value: line[at..].to_vec(),
-        };
-        return Delimited {
-            word: Some(word),
-            rest: None,
-        };
+        let word = Word { span: at..line.len(), value: line[at..].to_vec() };
+        return Delimited { word: Some(word), rest: None };
     };
     if line[stop] == b'"' {
         let Some(close) = (stop + 1..line.len()).find(|&i| line[i] == b'"') else {
-            return Delimited {
-                word: None,
-                rest: None,
-            };
+            return Delimited { word: None, rest: None };
         };
         let mut value = line[at..stop].to_vec();
         value.extend_from_slice(&line[stop + 1..close]);
         let rest = skip_whitespace(line, close + 1);
-        return Delimited {
-            word: Some(Word {
-                span: at..close + 1,
-                value,
-            }),
-            rest: Some(rest),
-        };
+        return Delimited { word: Some(Word { span: at..close + 1, value }), rest: Some(rest) };
     }
-    let word = Word {
-        span: at..stop,
-        value: line[at..stop].to_vec(),
-    };
+    let word = Word { span: at..stop, value: line[at..stop].to_vec() };
     let mut rest = skip_whitespace(line, stop + 1);
     if line[stop] != b'=' && line.get(rest) == Some(&b'=') {
         rest = skip_whitespace(line, rest + 1);
     }
-    Delimited {
-        word: Some(word),
-        rest: Some(rest),
-    }
+    Delimited { word: Some(word), rest: Some(rest) }
 }
 
 fn skip_whitespace(line: &[u8], from: usize) -> usize {
-    (from..line.len())
-        .find(|&i| !is_whitespace(line[i]))
-        .unwrap_or(line.len())
+    (from..line.len()).find(|&i| !is_whitespace(line[i])).unwrap_or(line.len())
 }
 
 /// The arguments of a directive, and the comment after them.
@@ -158,10 +132,7 @@ fn argument(line: &[u8], start: usize) -> Option<Word> {
         }
         at += 1;
     }
-    quote.is_none().then_some(Word {
-        span: start..at,
-        value,
-    })
+    quote.is_none().then_some(Word { span: start..at, value })
 }
 
 /// Writes words so that [`argv_split`] reads them back: the way sshd prints a subsystem's command.
@@ -193,21 +164,12 @@ mod tests {
     use super::*;
 
     fn words(text: &str) -> Option<Vec<String>> {
-        Some(
-            argv_split(text.as_bytes(), 0)?
-                .words
-                .iter()
-                .map(Word::text)
-                .collect(),
-        )
+        Some(argv_split(text.as_bytes(), 0)?.words.iter().map(Word::text).collect())
     }
 
     #[test]
     fn arguments_know_quotes_escapes_and_comments() {
-        assert_eq!(
-            words(r#"a "b c" 'd "e' f\ g h#i # j"#).unwrap(),
-            ["a", "b c", "d \"e", "f g", "h#i"]
-        );
+        assert_eq!(words(r#"a "b c" 'd "e' f\ g h#i # j"#).unwrap(), ["a", "b c", "d \"e", "f g", "h#i"]);
         assert_eq!(words(r#"a"b"c \x """#).unwrap(), ["abc", r"\x", ""]);
         assert_eq!(words(r#"a "b"#), None);
     }
@@ -216,10 +178,7 @@ mod tests {
     fn strdelim_takes_one_equals_sign_and_joins_a_quoted_stretch() {
         let cut = |text: &str| {
             let cut = strdelim(text.as_bytes(), 0);
-            (
-                cut.word.map(|w| w.text()),
-                cut.rest.map(|at| text[at..].to_owned()),
-            )
+            (cut.word.map(|w| w.text()), cut.rest.map(|at| text[at..].to_owned()))
         };
         let some = |word: &str, rest: &str| (Some(word.to_owned()), Some(rest.to_owned()));
         assert_eq!(cut("Port = 22"), some("Port", "22"));

@@ -19,18 +19,10 @@ pub(crate) struct Queued<'a> {
 
 /// The `ListenAddress` lines in order.
 pub(crate) fn queued<'a>(pass: &'a Pass<'_>) -> impl Iterator<Item = Queued<'a>> {
-    pass.get(Keyword::ListenAddress, 0)
-        .unwrap_or(&[])
-        .iter()
-        .filter_map(|(text, origin)| {
-            let mut parts = text.splitn(3, ' ');
-            Some(Queued {
-                host: parts.next()?,
-                port: parts.next()?,
-                rdomain: parts.next()?,
-                origin,
-            })
-        })
+    pass.get(Keyword::ListenAddress, 0).unwrap_or(&[]).iter().filter_map(|(text, origin)| {
+        let mut parts = text.splitn(3, ' ');
+        Some(Queued { host: parts.next()?, port: parts.next()?, rdomain: parts.next()?, origin })
+    })
 }
 
 /// Whether an address is of a family that `AddressFamily` allows.
@@ -46,15 +38,10 @@ pub(crate) fn allowed(host: &str, family: &str) -> bool {
 pub(crate) fn addresses(pass: &Pass<'_>, defaults: &Defaults) -> Setting {
     let ports = pass.get(Keyword::Port, 0);
     let ports: Vec<(Arc<str>, Option<Origin>)> = match ports {
-        Some(ports) => ports
-            .iter()
-            .map(|(port, origin)| (port.clone(), Some((*origin).clone())))
-            .collect(),
+        Some(ports) => ports.iter().map(|(port, origin)| (port.clone(), Some((*origin).clone()))).collect(),
         None => vec![("22".into(), None)],
     };
-    let family = pass
-        .get(Keyword::AddressFamily, 0)
-        .and_then(|texts| texts.first());
+    let family = pass.get(Keyword::AddressFamily, 0).and_then(|texts| texts.first());
     let default = defaults.get(Keyword::AddressFamily).map_or("any", Setting::text);
     let family = family.map_or(default, |(text, _)| text);
 
@@ -66,32 +53,19 @@ pub(crate) fn addresses(pass: &Pass<'_>, defaults: &Defaults) -> Setting {
             .filter(|(f, _)| family == "any" || family == *f);
         let any: Vec<&str> = any.map(|(_, host)| host).collect();
         for (port, origin) in &ports {
-            let value = |host: &&str| Value {
-                text: format!("{host}:{port}").into(),
-                origin: origin.clone(),
-            };
+            let value = |host: &&str| Value { text: format!("{host}:{port}").into(), origin: origin.clone() };
             values.extend(any.iter().map(value));
         }
         return Setting::new(values);
     }
     for line in queue {
-        let host = if line.host.contains(':') {
-            format!("[{}]", line.host)
-        } else {
-            line.host.to_owned()
-        };
-        let rdomain = if line.rdomain.is_empty() {
-            String::new()
-        } else {
-            format!(" rdomain {}", line.rdomain)
-        };
+        let host = if line.host.contains(':') { format!("[{}]", line.host) } else { line.host.to_owned() };
+        let rdomain =
+            if line.rdomain.is_empty() { String::new() } else { format!(" rdomain {}", line.rdomain) };
         let own = [(Arc::from(line.port), None)];
         let ports = if line.port == "0" { ports.as_slice() } else { &own };
         for (port, _) in ports {
-            values.push(Value::at(
-                format!("{host}:{port}{rdomain}").into(),
-                line.origin.clone(),
-            ));
+            values.push(Value::at(format!("{host}:{port}{rdomain}").into(), line.origin.clone()));
         }
     }
     Setting::new(values)

@@ -35,19 +35,9 @@ pub(crate) fn seconds(text: &str, version: Version) -> Option<i64> {
     while !rest.is_empty() {
         // Until 9.4 white space and a sign may stand before each number.
         let lenient = version < Version::new(9, 4);
-        let trimmed = if lenient {
-            rest.trim_start_matches([' ', '\t'])
-        } else {
-            rest
-        };
-        let unsigned = if lenient {
-            trimmed.strip_prefix('+').unwrap_or(trimmed)
-        } else {
-            trimmed
-        };
-        let end = unsigned
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(unsigned.len());
+        let trimmed = if lenient { rest.trim_start_matches([' ', '\t']) } else { rest };
+        let unsigned = if lenient { trimmed.strip_prefix('+').unwrap_or(trimmed) } else { trimmed };
+        let end = unsigned.find(|c: char| !c.is_ascii_digit()).unwrap_or(unsigned.len());
         let number: i64 = unsigned[..end].parse().ok()?;
         rest = &unsigned[end..];
         let unit = match rest.chars().next() {
@@ -95,9 +85,7 @@ pub(crate) fn scaled(text: &str) -> Option<i64> {
         Some(b'+') => (1, &text[1..]),
         Some(_) | None => (1, text),
     };
-    let end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '.')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (digits, suffix) = text.split_at(end);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     if fraction.contains('.') || whole.len() >= 19 {
@@ -108,11 +96,7 @@ pub(crate) fn scaled(text: &str) -> Option<i64> {
         return Some(sign * whole);
     }
     let power = "BKMGTPE".find(suffix.chars().next()?.to_ascii_uppercase())?;
-    if suffix[1..]
-        .bytes()
-        .next()
-        .is_some_and(|b| b.is_ascii_alphanumeric())
-    {
+    if suffix[1..].bytes().next().is_some_and(|b| b.is_ascii_alphanumeric()) {
         return None;
     }
     let factor = 1i64 << (10 * power);
@@ -132,9 +116,7 @@ pub(crate) fn scaled(text: &str) -> Option<i64> {
 pub(crate) fn leading(text: &str) -> Option<(i64, &str)> {
     let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
     let sign = usize::from(text.starts_with(['+', '-']));
-    let end = text[sign..]
-        .find(|c: char| !c.is_ascii_digit())
-        .map_or(text.len(), |end| end + sign);
+    let end = text[sign..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |end| end + sign);
     Some((text[..end].parse().ok()?, &text[end..]))
 }
 
@@ -158,9 +140,7 @@ pub(crate) fn any_radix(text: &str) -> Option<i64> {
 pub(crate) fn leading_octal(text: &str) -> Option<i64> {
     let text = text.trim_start_matches([' ', '\t']);
     let sign = usize::from(text.starts_with(['+', '-']));
-    let end = text[sign..]
-        .find(|c: char| !c.is_digit(8))
-        .map_or(text.len(), |end| end + sign);
+    let end = text[sign..].find(|c: char| !c.is_digit(8)).map_or(text.len(), |end| end + sign);
     i64::from_str_radix(&text[..end], 8).ok()
 }
 

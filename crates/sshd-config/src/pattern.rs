@@ -63,30 +63,17 @@ impl PatternList {
             return Self { items: Vec::new() };
         }
         let items = text.split(',').map(|item| match item.strip_prefix('!') {
-            Some(pattern) => Item {
-                negated: true,
-                pattern: pattern.to_owned(),
-            },
-            None => Item {
-                negated: false,
-                pattern: item.to_owned(),
-            },
+            Some(pattern) => Item { negated: true, pattern: pattern.to_owned() },
+            None => Item { negated: false, pattern: item.to_owned() },
         });
-        Self {
-            items: items.collect(),
-        }
+        Self { items: items.collect() }
     }
 
     /// The same list in lower case, as host names are compared.
     #[must_use]
     pub fn to_ascii_lowercase(&self) -> Self {
-        let lower = |item: &Item| Item {
-            negated: item.negated,
-            pattern: item.pattern.to_ascii_lowercase(),
-        };
-        Self {
-            items: self.items.iter().map(lower).collect(),
-        }
+        let lower = |item: &Item| Item { negated: item.negated, pattern: item.pattern.to_ascii_lowercase() };
+        Self { items: self.items.iter().map(lower).collect() }
     }
 
     /// The patterns in order.
@@ -149,14 +136,8 @@ mod tests {
         assert_eq!(PatternList::parse("!root,*").verdict("root"), Verdict::Excluded);
         assert_eq!(PatternList::parse("!root").verdict("alice"), Verdict::Unmatched);
         assert_eq!(PatternList::parse("*,!root").verdict("alice"), Verdict::Included);
-        assert!(
-            PatternList::parse("a,,b").includes(""),
-            "an empty pattern matches the empty text"
-        );
-        assert!(
-            !PatternList::parse("a,b,").includes(""),
-            "a comma at the end begins none"
-        );
+        assert!(PatternList::parse("a,,b").includes(""), "an empty pattern matches the empty text");
+        assert!(!PatternList::parse("a,b,").includes(""), "a comma at the end begins none");
     }
 
     fn naive(text: &[u8], pattern: &[u8]) -> bool {

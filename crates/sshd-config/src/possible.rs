@@ -36,19 +36,13 @@ impl Constraint {
     /// Connections of one user, whose groups may be any.
     #[must_use]
     pub fn user(name: impl Into<String>) -> Self {
-        Self {
-            user: Some(name.into()),
-            groups: None,
-        }
+        Self { user: Some(name.into()), groups: None }
     }
 
     /// Connections of one user who is in exactly these groups.
     #[must_use]
     pub fn user_in(name: impl Into<String>, groups: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self {
-            user: Some(name.into()),
-            groups: Some(groups.into_iter().map(Into::into).collect()),
-        }
+        Self { user: Some(name.into()), groups: Some(groups.into_iter().map(Into::into).collect()) }
     }
 }
 
@@ -104,9 +98,8 @@ impl Configuration {
             found.add(keywords, &self.effective_in(&active), connection, true);
         }
         if !classes.complete {
-            for &scope in relevant
-                .iter()
-                .filter(|scope| !seen_active[scope.0] && self.is_well_formed(**scope))
+            for &scope in
+                relevant.iter().filter(|scope| !seen_active[scope.0] && self.is_well_formed(**scope))
             {
                 let active = self.only(scope);
                 found.add(keywords, &self.effective_in(&active), classes.plainest(), false);
@@ -161,11 +154,7 @@ impl Found {
     fn add(&mut self, keywords: &[Keyword], effective: &Effective, witness: Connection, certain: bool) {
         let settings: Vec<Setting> = keywords.iter().map(|&keyword| effective.get(keyword)).collect();
         if !self.possibilities.iter().any(|known| known.settings == settings) {
-            self.possibilities.push(Possibility {
-                settings,
-                witness,
-                certain,
-            });
+            self.possibilities.push(Possibility { settings, witness, certain });
         }
     }
 }
@@ -193,10 +182,7 @@ mod tests {
                 possibility.witness
             );
         }
-        found
-            .iter()
-            .map(|p| (p.setting().text().to_owned(), p.certain))
-            .collect()
+        found.iter().map(|p| (p.setting().text().to_owned(), p.certain)).collect()
     }
 
     fn certain(values: &[&str]) -> Vec<(String, bool)> {
@@ -247,31 +233,16 @@ mod tests {
     fn groups_restrict_like_users() {
         let text = "PermitRootLogin no\nMatch Group admins,!temps\nPermitRootLogin yes\n";
         assert_eq!(values(text, &Constraint::any()), certain(&["no", "yes"]));
-        assert_eq!(
-            values(text, &Constraint::user_in("root", ["root"])),
-            certain(&["no"])
-        );
-        assert_eq!(
-            values(text, &Constraint::user_in("root", ["admins"])),
-            certain(&["yes"])
-        );
-        assert_eq!(
-            values(text, &Constraint::user_in("root", ["admins", "temps"])),
-            certain(&["no"])
-        );
+        assert_eq!(values(text, &Constraint::user_in("root", ["root"])), certain(&["no"]));
+        assert_eq!(values(text, &Constraint::user_in("root", ["admins"])), certain(&["yes"]));
+        assert_eq!(values(text, &Constraint::user_in("root", ["admins", "temps"])), certain(&["no"]));
     }
 
     #[test]
     fn host_names_are_addresses_where_names_are_not_resolved() {
         let text = "PermitRootLogin no\nMatch Host *.example.org\nPermitRootLogin yes\n";
-        assert_eq!(
-            values(text, &Constraint::any()),
-            [("no".to_owned(), true), ("yes".to_owned(), false)]
-        );
-        assert_eq!(
-            values(&format!("UseDNS yes\n{text}"), &Constraint::any()),
-            certain(&["no", "yes"])
-        );
+        assert_eq!(values(text, &Constraint::any()), [("no".to_owned(), true), ("yes".to_owned(), false)]);
+        assert_eq!(values(&format!("UseDNS yes\n{text}"), &Constraint::any()), certain(&["no", "yes"]));
     }
 
     #[test]
@@ -280,10 +251,7 @@ mod tests {
                     Match Address 10.0.0.0/8\nPasswordAuthentication yes\n";
         let keywords = [Keyword::PermitRootLogin, Keyword::PasswordAuthentication];
         let found = load(text).for_some_connection_of(&keywords, &Constraint::any());
-        let pairs: Vec<_> = found
-            .iter()
-            .map(|p| (p.settings[0].text(), p.settings[1].text()))
-            .collect();
+        let pairs: Vec<_> = found.iter().map(|p| (p.settings[0].text(), p.settings[1].text())).collect();
         assert_eq!(pairs.len(), 4, "{pairs:?}");
         assert!(pairs.contains(&("yes", "yes")));
     }

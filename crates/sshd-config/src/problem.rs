@@ -50,6 +50,7 @@ impl Problem {
             | Error::BadAlgorithms { .. }
             | Error::IncludeWithoutFile
             | Error::IncludeTooDeep
+            | Error::TooManyFiles
             | Error::RepeatedSubsystem(_)
             | Error::TooManyPorts
             | Error::CommandWithoutUser(_)
@@ -129,6 +130,9 @@ pub enum Error {
     /// Files that include each other more than 16 levels deep.
     #[error("files include each other more than 16 levels deep")]
     IncludeTooDeep,
+    /// More than 4096 files read, one counted each time it is included: nothing further was read.
+    #[error("more than 4096 files are included")]
+    TooManyFiles,
     /// A subsystem that is already defined (before OpenSSH 9.5).
     #[error("Subsystem {0} is already defined")]
     RepeatedSubsystem(String),

@@ -28,10 +28,7 @@ pub(crate) fn check(configuration: &Configuration) -> Vec<Problem> {
 fn active_at_start(configuration: &Configuration) -> impl Iterator<Item = &Directive> {
     let release = configuration.defaults().release();
     let active = configuration.active_scopes(|condition| condition.holds_always(release));
-    configuration
-        .directives()
-        .iter()
-        .filter(move |directive| active[directive.scope.0])
+    configuration.directives().iter().filter(move |directive| active[directive.scope.0])
 }
 
 fn of(configuration: &Configuration, keyword: Keyword) -> impl Iterator<Item = &Directive> {
@@ -47,20 +44,14 @@ fn subsystems(configuration: &Configuration) -> Vec<Problem> {
         let name = directive.arguments.first()?;
         let repeated = seen.insert(name.clone(), ()).is_some();
         let error = Error::RepeatedSubsystem(name.clone());
-        repeated.then(|| Problem {
-            origin: Some(directive.origin.clone()),
-            error,
-        })
+        repeated.then(|| Problem { origin: Some(directive.origin.clone()), error })
     });
     repeated.collect()
 }
 
 fn ports(configuration: &Configuration) -> Option<Problem> {
     let excess = of(configuration, Keyword::Port).nth(MAX_PORTS)?;
-    Some(Problem {
-        origin: Some(excess.origin.clone()),
-        error: Error::TooManyPorts,
-    })
+    Some(Problem { origin: Some(excess.origin.clone()), error: Error::TooManyPorts })
 }
 
 fn any_after_methods(configuration: &Configuration) -> Option<Problem> {
@@ -68,37 +59,22 @@ fn any_after_methods(configuration: &Configuration) -> Option<Problem> {
         return None;
     }
     let first = of(configuration, Keyword::AuthenticationMethods).next()?;
-    let all = configuration
-        .directives()
-        .iter()
-        .filter(|d| d.keyword == Keyword::AuthenticationMethods);
-    let later = all
-        .skip_while(|directive| directive.origin != first.origin)
-        .skip(1);
-    let clash = later
-        .filter(|directive| directive.accepted)
-        .find(|directive| directive.arguments[0] == "any")?;
-    Some(Problem {
-        origin: Some(clash.origin.clone()),
-        error: Error::AnyAfterMethods,
-    })
+    let all = configuration.directives().iter().filter(|d| d.keyword == Keyword::AuthenticationMethods);
+    let later = all.skip_while(|directive| directive.origin != first.origin).skip(1);
+    let clash =
+        later.filter(|directive| directive.accepted).find(|directive| directive.arguments[0] == "any")?;
+    Some(Problem { origin: Some(clash.origin.clone()), error: Error::AnyAfterMethods })
 }
 
 fn commands(start: &Effective) -> Vec<Problem> {
     let pairs = [
         (Keyword::AuthorizedKeysCommand, Keyword::AuthorizedKeysCommandUser),
-        (
-            Keyword::AuthorizedPrincipalsCommand,
-            Keyword::AuthorizedPrincipalsCommandUser,
-        ),
+        (Keyword::AuthorizedPrincipalsCommand, Keyword::AuthorizedPrincipalsCommandUser),
     ];
     let lacking = pairs.into_iter().filter_map(|(command, user)| {
         let set = start.get(command);
         let alone = !set.text().eq_ignore_ascii_case("none") && start.get(user).is_default();
-        alone.then(|| Problem {
-            origin: set.origin().cloned(),
-            error: Error::CommandWithoutUser(command),
-        })
+        alone.then(|| Problem { origin: set.origin().cloned(), error: Error::CommandWithoutUser(command) })
     });
     lacking.collect()
 }
@@ -113,32 +89,17 @@ fn methods(start: &Effective) -> Option<Problem> {
         "gssapi-with-mic" | "gssapi-keyex" => start.is_yes(Keyword::GssapiAuthentication),
         _ => true,
     };
-    let possible = setting
-        .texts()
-        .any(|list| list == "any" || list.split(',').all(enabled));
-    (!possible).then(|| Problem {
-        origin: setting.origin().cloned(),
-        error: Error::MethodsUnsatisfiable,
-    })
+    let possible = setting.texts().any(|list| list == "any" || list.split(',').all(enabled));
+    (!possible).then(|| Problem { origin: setting.origin().cloned(), error: Error::MethodsUnsatisfiable })
 }
 
 fn families(configuration: &Configuration, start: &Effective) -> Vec<Problem> {
     debug_assert_eq!(Keyword::ListenAddress.value_type(), ValueType::ListenAddress);
     let family = start.text(Keyword::AddressFamily);
     let wrong = of(configuration, Keyword::ListenAddress).filter_map(|directive| {
-        let host = directive
-            .assignments
-            .first()?
-            .texts
-            .first()?
-            .split(' ')
-            .next()?
-            .to_owned();
+        let host = directive.assignments.first()?.texts.first()?.split(' ').next()?.to_owned();
         let wrong = !crate::listen::allowed(&host, family);
-        wrong.then(|| Problem {
-            origin: Some(directive.origin.clone()),
-            error: Error::WrongFamily(host),
-        })
+        wrong.then(|| Problem { origin: Some(directive.origin.clone()), error: Error::WrongFamily(host) })
     });
     wrong.collect()
 }

@@ -31,20 +31,14 @@ impl<T: Files + ?Sized> Files for &T {
 /// Recorded files: path to bytes.
 impl Files for BTreeMap<PathBuf, Vec<u8>> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.get(&plain(path))
-            .cloned()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.get(&plain(path)).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn glob(&self, pattern: &str) -> Vec<PathBuf> {
         let below = |dir: &Path| {
             let dir = plain(dir);
-            let names = self
-                .keys()
-                .filter_map(|path| path.strip_prefix(&dir).ok()?.components().next());
-            names
-                .map(|name| name.as_os_str().to_string_lossy().into_owned())
-                .collect()
+            let names = self.keys().filter_map(|path| path.strip_prefix(&dir).ok()?.components().next());
+            names.map(|name| name.as_os_str().to_string_lossy().into_owned()).collect()
         };
         glob::expand(pattern, |path| self.contains_key(&plain(path)), below)
     }
@@ -83,20 +77,14 @@ impl Files for Root {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let place = self.place(path);
         // sshd reads a directory as an empty file.
-        if place.is_dir() {
-            Ok(Vec::new())
-        } else {
-            std::fs::read(place)
-        }
+        if place.is_dir() { Ok(Vec::new()) } else { std::fs::read(place) }
     }
 
     fn glob(&self, pattern: &str) -> Vec<PathBuf> {
         let exists = |path: &Path| self.place(path).symlink_metadata().is_ok();
         let children = |dir: &Path| {
             let entries = std::fs::read_dir(self.place(dir)).into_iter().flatten().flatten();
-            entries
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect()
+            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
         };
         glob::expand(pattern, exists, children)
     }
@@ -109,12 +97,8 @@ mod tests {
 
     #[test]
     fn recorded_files_glob_in_byte_order() {
-        let names = [
-            "/etc/ssh/d/10-b.conf",
-            "/etc/ssh/d/10-B.conf",
-            "/etc/ssh/d/2.conf",
-            "/etc/ssh/d/x.dpkg-old",
-        ];
+        let names =
+            ["/etc/ssh/d/10-b.conf", "/etc/ssh/d/10-B.conf", "/etc/ssh/d/2.conf", "/etc/ssh/d/x.dpkg-old"];
         let files: BTreeMap<PathBuf, Vec<u8>> = names.iter().map(|name| (name.into(), Vec::new())).collect();
         let found = files.glob("/etc/ssh/../ssh/d/*.conf");
         let found: Vec<_> = found.iter().map(|path| plain(path)).collect();
@@ -128,10 +112,7 @@ mod tests {
         std::fs::create_dir_all(root.path().join("etc/ssh/d")).unwrap();
         std::fs::write(root.path().join("etc/ssh/d/a.conf"), b"Port 1").unwrap();
         let files = Root::new(root.path());
-        assert_eq!(
-            files.glob("/etc/ssh/d/*.conf"),
-            [PathBuf::from("/etc/ssh/d/a.conf")]
-        );
+        assert_eq!(files.glob("/etc/ssh/d/*.conf"), [PathBuf::from("/etc/ssh/d/a.conf")]);
         assert_eq!(files.read(Path::new("/etc/ssh/d/a.conf")).unwrap(), b"Port 1");
         assert!(files.read(Path::new("/etc/ssh/none")).is_err());
     }

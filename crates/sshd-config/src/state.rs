@@ -44,16 +44,10 @@ impl<'a> Pass<'a> {
             if assignment.rule == Rule::Last {
                 slot.clear();
             }
-            slot.extend(
-                assignment
-                    .texts
-                    .iter()
-                    .map(|text| (text.clone(), &directive.origin)),
-            );
+            slot.extend(assignment.texts.iter().map(|text| (text.clone(), &directive.origin)));
             if keyword == Keyword::PerSourcePenalties && assignment.slot > 0 {
                 // Any single penalty switches penalties on.
-                self.slots
-                    .insert((keyword, 0), vec![("yes".into(), &directive.origin)]);
+                self.slots.insert((keyword, 0), vec![("yes".into(), &directive.origin)]);
             }
         }
     }
@@ -81,11 +75,7 @@ fn subsystem_name(line: &str) -> &str {
 pub(crate) fn compose(configuration: &Configuration, start: &Pass<'_>, matched: &Pass<'_>) -> Effective {
     let defaults = &configuration.defaults;
     let mut effective = Effective::of_defaults(defaults);
-    let joined = Joined {
-        start,
-        matched,
-        defaults,
-    };
+    let joined = Joined { start, matched, defaults };
     let mut keywords: Vec<Keyword> = start.keywords().chain(matched.keywords()).collect();
     keywords.dedup();
     for keyword in keywords {
@@ -106,10 +96,7 @@ struct Joined<'a> {
 impl Joined<'_> {
     /// The slot as it stands after both readings, and whether the second one set it.
     fn slot(&self, keyword: Keyword, slot: u8) -> Option<(&[Given<'_>], bool)> {
-        let matched = self
-            .matched
-            .get(keyword, slot)
-            .filter(|texts| self.is_copied(keyword, texts));
+        let matched = self.matched.get(keyword, slot).filter(|texts| self.is_copied(keyword, texts));
         match matched {
             Some(texts) => Some((texts, true)),
             None => self.start.get(keyword, slot).map(|texts| (texts, false)),
@@ -137,10 +124,14 @@ impl Joined<'_> {
 
     fn plain(&self, keyword: Keyword) -> Option<Setting> {
         let (texts, matched) = self.slot(keyword, 0)?;
-        let texts = texts
-            .iter()
-            .map(|(text, origin)| Value::at(printed(keyword, text, matched), (*origin).clone()));
+        let texts =
+            texts.iter().map(|(text, origin)| Value::at(printed(keyword, text, matched), (*origin).clone()));
         let texts: Vec<Value> = texts.collect();
+        // From 10.3 on a lone `none` in the main part is no file.
+        let files = matches!(keyword, Keyword::AuthorizedKeysFile | Keyword::RevokedKeys);
+        if files && !matched && self.defaults.version() >= Version::new(10, 3) && is_none(&texts) {
+            return Some(Setting::new(Vec::new()));
+        }
         // An empty line, such as `AllowUsers # nobody`, sets nothing.
         (!texts.is_empty()).then(|| Setting::new(texts))
     }
@@ -158,10 +149,7 @@ impl Joined<'_> {
             set.map_or(default, |(text, _)| text)
         });
         let text = parts.collect::<Vec<_>>().join(&separator.to_string());
-        Setting::new(vec![Value {
-            text: text.into(),
-            origin,
-        }])
+        Setting::new(vec![Value { text: text.into(), origin }])
     }
 
     fn penalties(&self) -> Setting {
@@ -170,17 +158,11 @@ impl Joined<'_> {
         let switch = text_of(0);
         let mut origin = switch.map(|(_, origin)| (*origin).clone());
         if switch.is_some_and(|(text, _)| &**text == "no") {
-            return Setting::new(vec![Value {
-                text: "no".into(),
-                origin,
-            }]);
+            return Setting::new(vec![Value { text: "no".into(), origin }]);
         }
         let default = self.defaults.get(keyword).map_or("", Setting::text);
-        let default_of = |name: &str| {
-            default
-                .split(' ')
-                .find_map(|part| part.strip_prefix(name)?.strip_prefix(':'))
-        };
+        let default_of =
+            |name: &str| default.split(' ').find_map(|part| part.strip_prefix(name)?.strip_prefix(':'));
         let overflow = text_of(11).map(|(text, _)| &**text);
         let mut parts = Vec::new();
         for (slot, name) in (1u8..).zip(PENALTIES) {
@@ -189,37 +171,30 @@ impl Joined<'_> {
             }
             let set = text_of(slot).map(|(text, _)| &**text);
             // Without a word on IPv6, what was said of IPv4 goes.
-            let set = if name == "overflow6" {
-                set.or(overflow)
-            } else {
-                set
-            };
-            parts.extend(
-                set.or_else(|| default_of(name))
-                    .map(|text| format!("{name}:{text}")),
-            );
+            let set = if name == "overflow6" { set.or(overflow) } else { set };
+            parts.extend(set.or_else(|| default_of(name)).map(|text| format!("{name}:{text}")));
         }
-        Setting::new(vec![Value {
-            text: parts.join(" ").into(),
-            origin,
-        }])
+        Setting::new(vec![Value { text: parts.join(" ").into(), origin }])
     }
 
     fn algorithms(&self, keyword: Keyword, family: Family, problems: &mut Vec<Problem>) -> Option<Setting> {
-        let (texts, _) = self.slot(keyword, 0)?;
+        let (texts, matched) = self.slot(keyword, 0)?;
         let (spec, origin) = texts.first()?;
         match self.defaults.assemble(keyword, family, spec) {
+            // What the main part empties is filled from the defaults once more before a connection is served.
+            Ok(list) if list.is_empty() && !matched => None,
             Ok(list) => Some(Setting::new(vec![Value::at(list.into(), (*origin).clone())])),
             Err(error) => {
                 let error = Error::BadAlgorithms { keyword, error };
-                problems.push(Problem {
-                    origin: Some((*origin).clone()),
-                    error,
-                });
+                problems.push(Problem { origin: Some((*origin).clone()), error });
                 None
             }
         }
     }
+}
+
+fn is_none(values: &[Value]) -> bool {
+    matches!(values, [value] if value.text.eq_ignore_ascii_case("none"))
 }
 
 /// A text as `sshd -T` prints it.
@@ -228,6 +203,7 @@ fn printed(keyword: Keyword, text: &Arc<str>, matched: bool) -> Arc<str> {
     match keyword {
         Keyword::ChrootDirectory | Keyword::ForceCommand | Keyword::VersionAddendum if none => "none".into(),
         Keyword::AuthorizedPrincipalsFile
+        | Keyword::ChannelTimeout
         | Keyword::PerSourcePenaltyExemptList
         | Keyword::SecurityKeyProvider
             if none && !matched =>

@@ -52,18 +52,13 @@ impl File {
     /// Cuts bytes into lines and words. Never fails: what sshd would refuse is found later, with its place.
     #[must_use]
     pub fn parse(bytes: &[u8]) -> Self {
-        Self {
-            lines: bytes.split_inclusive(|&b| b == b'\n').map(Line::parse).collect(),
-        }
+        Self { lines: bytes.split_inclusive(|&b| b == b'\n').map(Line::parse).collect() }
     }
 
     /// The bytes that were parsed.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.lines
-            .iter()
-            .flat_map(|line| line.bytes.iter().copied())
-            .collect()
+        self.lines.iter().flat_map(|line| line.bytes.iter().copied()).collect()
     }
 
     /// Every line in order; the first is line 1.
@@ -74,22 +69,16 @@ impl File {
 
     /// Every directive with its line number, from 1.
     pub fn directives(&self) -> impl Iterator<Item = (usize, &Line, &Directive)> {
-        self.lines
-            .iter()
-            .enumerate()
-            .filter_map(|(index, line)| match &line.content {
-                Content::Directive(directive) => Some((index + 1, line, directive)),
-                Content::Blank | Content::Comment | Content::Ignored => None,
-            })
+        self.lines.iter().enumerate().filter_map(|(index, line)| match &line.content {
+            Content::Directive(directive) => Some((index + 1, line, directive)),
+            Content::Blank | Content::Comment | Content::Ignored => None,
+        })
     }
 }
 
 impl Line {
     fn parse(bytes: &[u8]) -> Self {
-        Self {
-            bytes: bytes.to_vec(),
-            content: Content::parse(bytes),
-        }
+        Self { bytes: bytes.to_vec(), content: Content::parse(bytes) }
     }
 
     /// The line with its terminator.
@@ -172,10 +161,7 @@ mod tests {
         let directive = only("  Match=User \"a b\" # why\n");
         assert_eq!(directive.keyword.span, 2..7);
         assert_eq!(directive.separator, 7..8);
-        assert_eq!(
-            directive.arguments.iter().map(Word::text).collect::<Vec<_>>(),
-            ["User", "a b"]
-        );
+        assert_eq!(directive.arguments.iter().map(Word::text).collect::<Vec<_>>(), ["User", "a b"]);
         assert_eq!(directive.arguments[1].span, 13..18);
         assert_eq!(directive.comment, Some(19..24));
     }

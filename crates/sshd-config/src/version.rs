@@ -34,10 +34,7 @@ impl Version {
         };
         let (major, rest) = text.split_once('.')?;
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        Some(Self {
-            major: major.trim().parse().ok()?,
-            minor: rest[..digits].parse().ok()?,
-        })
+        Some(Self { major: major.trim().parse().ok()?, minor: rest[..digits].parse().ok()? })
     }
 }
 

@@ -34,10 +34,8 @@ pub fn drop_ins(configuration: &Configuration, path: &Path) -> DropIns {
     let main = configuration.main_path();
     let covers = |include: &&Include| &*include.origin.path == main && matches(&include.pattern, path);
     let mut covering = configuration.includes().iter().filter(covers);
-    let Some(include) = covering
-        .clone()
-        .find(|include| include.scope == ScopeId::MAIN)
-        .or_else(|| covering.next())
+    let Some(include) =
+        covering.clone().find(|include| include.scope == ScopeId::MAIN).or_else(|| covering.next())
     else {
         return DropIns::NotIncluded;
     };
@@ -50,26 +48,18 @@ pub fn drop_ins(configuration: &Configuration, path: &Path) -> DropIns {
     if earlier.is_empty() {
         DropIns::First(include.origin.clone())
     } else {
-        DropIns::After {
-            include: include.origin.clone(),
-            earlier,
-        }
+        DropIns::After { include: include.origin.clone(), earlier }
     }
 }
 
 fn matches(pattern: &str, path: &Path) -> bool {
     let (pattern, path) = (Path::new(pattern), path);
     let parts = |path: &Path| -> Vec<String> {
-        path.components()
-            .map(|part| part.as_os_str().to_string_lossy().into_owned())
-            .collect()
+        path.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect()
     };
     let (pattern, path) = (parts(pattern), parts(path));
     pattern.len() == path.len()
-        && pattern
-            .iter()
-            .zip(&path)
-            .all(|(pattern, part)| part_matches(part, pattern))
+        && pattern.iter().zip(&path).all(|(pattern, part)| part_matches(part, pattern))
 }
 
 /// A directive that has no effect because another one decides wherever it would apply.
@@ -90,10 +80,8 @@ pub struct Shadowed {
 pub fn shadowed(configuration: &Configuration) -> Vec<Shadowed> {
     let directives = configuration.directives();
     let mut found = Vec::new();
-    for (index, directive) in directives
-        .iter()
-        .enumerate()
-        .filter(|(_, directive)| !directive.assignments.is_empty())
+    for (index, directive) in
+        directives.iter().enumerate().filter(|(_, directive)| !directive.assignments.is_empty())
     {
         let others = directives[..index].iter().chain(&directives[index + 1..]);
         let before = index;
@@ -103,12 +91,7 @@ pub fn shadowed(configuration: &Configuration) -> Vec<Shadowed> {
         if let Some((_, by)) = rival {
             let same = by.assignments == directive.assignments;
             let (line, by) = (directive.origin.clone(), by.origin.clone());
-            found.push(Shadowed {
-                keyword: directive.keyword,
-                line,
-                by,
-                same,
-            });
+            found.push(Shadowed { keyword: directive.keyword, line, by, same });
         }
     }
     found
@@ -125,19 +108,15 @@ fn overrides(configuration: &Configuration, other: &Directive, earlier: bool, di
         && directive.scope == ScopeId::MAIN
         && always(configuration, other.scope);
     directive.assignments.iter().all(|wanted| {
-        other
-            .assignments
-            .iter()
-            .filter(|taken| taken.slot == wanted.slot)
-            .any(|taken| match wanted.rule {
-                Rule::Append if directive.keyword == Keyword::Subsystem => {
-                    let name = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
-                    earlier && both_main && name(&taken.texts[0]) == name(&wanted.texts[0])
-                }
-                Rule::Append => false,
-                Rule::First => match_all || (earlier && (both_main || both_match)),
-                Rule::Last => match_all || (!earlier && (both_main || both_match)),
-            })
+        other.assignments.iter().filter(|taken| taken.slot == wanted.slot).any(|taken| match wanted.rule {
+            Rule::Append if directive.keyword == Keyword::Subsystem => {
+                let name = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
+                earlier && both_main && name(&taken.texts[0]) == name(&wanted.texts[0])
+            }
+            Rule::Append => false,
+            Rule::First => match_all || (earlier && (both_main || both_match)),
+            Rule::Last => match_all || (!earlier && (both_main || both_match)),
+        })
     })
 }
 
@@ -203,12 +182,7 @@ pub fn stray(configuration: &Configuration) -> Vec<Stray> {
             reason = reason.or_else(|| sign(configuration, first, pair[0], pair[1]));
             if let Some(reason) = reason {
                 let (written, line) = (pair[1].written.clone(), pair[1].origin.clone());
-                found.push(Stray {
-                    written,
-                    line,
-                    block: block.clone(),
-                    reason,
-                });
+                found.push(Stray { written, line, block: block.clone(), reason });
             }
         }
     }
@@ -221,22 +195,13 @@ fn refused(configuration: &Configuration) -> Vec<Stray> {
         let (Error::NotInMatch(written), Some(line)) = (&problem.error, &problem.origin) else {
             return None;
         };
-        let blocks = configuration
-            .scopes()
-            .iter()
-            .filter_map(|scope| scope.origin.as_ref());
-        let block = blocks
-            .filter(|block| block.path == line.path && block.line < line.line)
-            .max_by_key(|b| b.line);
+        let blocks = configuration.scopes().iter().filter_map(|scope| scope.origin.as_ref());
+        let block =
+            blocks.filter(|block| block.path == line.path && block.line < line.line).max_by_key(|b| b.line);
         // A file included from within a block has no `Match` line of its own.
         let block = block.unwrap_or(line).clone();
         let reason = StrayReason::NotAllowedInMatch;
-        Some(Stray {
-            written: written.clone(),
-            line: line.clone(),
-            block,
-            reason,
-        })
+        Some(Stray { written: written.clone(), line: line.clone(), block, reason })
     });
     strays.collect()
 }
@@ -271,10 +236,8 @@ mod tests {
     use std::path::PathBuf;
 
     fn load(files: &[(&str, &str)]) -> Configuration {
-        let files: BTreeMap<PathBuf, Vec<u8>> = files
-            .iter()
-            .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
-            .collect();
+        let files: BTreeMap<PathBuf, Vec<u8>> =
+            files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect();
         Configuration::load(&files, "/etc/ssh/sshd_config")
     }
 
@@ -292,20 +255,14 @@ mod tests {
         assert!(
             matches!(of(&format!("Port 22\n{include}")), DropIns::After { earlier, .. } if earlier.len() == 1)
         );
-        assert!(matches!(
-            of(&format!("Match User x\n{include}")),
-            DropIns::InMatch(_)
-        ));
+        assert!(matches!(of(&format!("Match User x\n{include}")), DropIns::InMatch(_)));
         assert!(matches!(of("Include sshd_config.d/*.conf\n"), DropIns::First(_)));
     }
 
     #[test]
     fn a_line_behind_another_of_its_keyword_is_shadowed() {
         let configuration = load(&[
-            (
-                MAIN,
-                "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\nPort 22\nPort 23\n",
-            ),
+            (MAIN, "Include /etc/ssh/sshd_config.d/*.conf\nPermitRootLogin no\nPort 22\nPort 23\n"),
             ("/etc/ssh/sshd_config.d/50-cloud.conf", "PermitRootLogin yes\n"),
         ]);
         let found = shadowed(&configuration);
@@ -336,20 +293,12 @@ mod tests {
             strays.iter().map(|s| (s.line.line, s.reason)).collect::<Vec<_>>()
         };
         let block = "Match User sftp\n    ForceCommand internal-sftp\n";
-        assert_eq!(
-            of(&format!("{block}PermitRootLogin no\n")),
-            [(3, StrayReason::IndentedLess)]
-        );
-        assert_eq!(
-            of(&format!("{block}Port 22\n")),
-            [(3, StrayReason::NotAllowedInMatch)]
-        );
+        assert_eq!(of(&format!("{block}PermitRootLogin no\n")), [(3, StrayReason::IndentedLess)]);
+        assert_eq!(of(&format!("{block}Port 22\n")), [(3, StrayReason::NotAllowedInMatch)]);
         assert_eq!(of(&format!("{block}\n    PermitTTY no\n")), []);
         let flush = "Match User sftp\nForceCommand internal-sftp\nPermitTTY no\n";
         assert_eq!(of(flush), []);
-        let appended = of(&format!(
-            "{flush}\n# hardening\nPermitRootLogin no\nX11Forwarding no\n"
-        ));
+        let appended = of(&format!("{flush}\n# hardening\nPermitRootLogin no\nX11Forwarding no\n"));
         assert_eq!(appended, [(6, StrayReason::SetApart), (7, StrayReason::SetApart)]);
     }
 }

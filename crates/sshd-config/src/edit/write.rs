@@ -7,20 +7,9 @@ use crate::tree::File;
 /// it holds a space that does not part two arguments.
 #[must_use]
 pub fn drop_in(comment: &str, settings: &[(Keyword, String)]) -> String {
-    let comment = comment.lines().map(|line| {
-        if line.is_empty() {
-            "#\n".to_owned()
-        } else {
-            format!("# {line}\n")
-        }
-    });
-    comment
-        .chain(
-            settings
-                .iter()
-                .map(|(keyword, value)| format!("{keyword} {value}\n")),
-        )
-        .collect()
+    let comment =
+        comment.lines().map(|line| if line.is_empty() { "#\n".to_owned() } else { format!("# {line}\n") });
+    comment.chain(settings.iter().map(|(keyword, value)| format!("{keyword} {value}\n"))).collect()
 }
 
 /// The bytes of a file with lines put above its first `Match`, or at its end where it has none: the last place
@@ -29,17 +18,12 @@ pub fn drop_in(comment: &str, settings: &[(Keyword, String)]) -> String {
 #[must_use]
 pub fn insert_above_first_match(file: &File, lines: &str) -> Vec<u8> {
     let is_match = |keyword: &[u8]| keyword.eq_ignore_ascii_case(b"match");
-    let first = file
-        .directives()
-        .find(|(_, _, directive)| is_match(&directive.keyword.value));
+    let first = file.directives().find(|(_, _, directive)| is_match(&directive.keyword.value));
     let mut at = first.map_or(file.lines().len(), |(line, ..)| line - 1);
     while first.is_some() && at > 0 && is_comment(&file.lines()[at - 1]) {
         at -= 1;
     }
-    let mut bytes: Vec<u8> = file.lines()[..at]
-        .iter()
-        .flat_map(|line| line.bytes().to_vec())
-        .collect();
+    let mut bytes: Vec<u8> = file.lines()[..at].iter().flat_map(|line| line.bytes().to_vec()).collect();
     if bytes.last().is_some_and(|&last| last != b'\n') {
         bytes.push(b'\n');
     }
@@ -61,10 +45,7 @@ mod tests {
 
     #[test]
     fn a_drop_in_is_a_comment_and_one_line_a_setting() {
-        let text = drop_in(
-            "Written by a tool.\n\nTwo.",
-            &[(Keyword::PermitRootLogin, "no".to_owned())],
-        );
+        let text = drop_in("Written by a tool.\n\nTwo.", &[(Keyword::PermitRootLogin, "no".to_owned())]);
         assert_eq!(text, "# Written by a tool.\n#\n# Two.\nPermitRootLogin no\n");
     }
 

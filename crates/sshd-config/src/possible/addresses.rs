@@ -46,42 +46,22 @@ pub(super) fn candidates<'a>(targets: impl Iterator<Item = &'a Target>) -> (Vec<
 
 fn after(network: &IpNet) -> Option<IpAddr> {
     match network.broadcast() {
-        IpAddr::V4(last) => u32::from(last)
-            .checked_add(1)
-            .map(|next| Ipv4Addr::from(next).into()),
-        IpAddr::V6(last) => u128::from(last)
-            .checked_add(1)
-            .map(|next| Ipv6Addr::from(next).into()),
+        IpAddr::V4(last) => u32::from(last).checked_add(1).map(|next| Ipv4Addr::from(next).into()),
+        IpAddr::V6(last) => u128::from(last).checked_add(1).map(|next| Ipv6Addr::from(next).into()),
     }
 }
 
 fn before(network: &IpNet) -> Option<IpAddr> {
     match network.network() {
-        IpAddr::V4(first) => u32::from(first)
-            .checked_sub(1)
-            .map(|next| Ipv4Addr::from(next).into()),
-        IpAddr::V6(first) => u128::from(first)
-            .checked_sub(1)
-            .map(|next| Ipv6Addr::from(next).into()),
+        IpAddr::V4(first) => u32::from(first).checked_sub(1).map(|next| Ipv4Addr::from(next).into()),
+        IpAddr::V6(first) => u128::from(first).checked_sub(1).map(|next| Ipv6Addr::from(next).into()),
     }
 }
 
 /// Addresses whose text matches a pattern, by filling its wildcards.
 pub(super) fn of_wildcard(wildcard: &str) -> Vec<IpAddr> {
-    const FILLINGS: [&str; 12] = [
-        "7",
-        "7.7",
-        "7.7.7",
-        "203.0.113.77",
-        "1",
-        "",
-        "::7",
-        "db8::7",
-        ":7",
-        "0",
-        "2001:db8::77",
-        "77",
-    ];
+    const FILLINGS: [&str; 12] =
+        ["7", "7.7", "7.7.7", "203.0.113.77", "1", "", "::7", "db8::7", ":7", "0", "2001:db8::77", "77"];
     const MAX_TRIES: usize = 20_000;
     let mut texts = vec![String::new()];
     for c in wildcard.chars() {
@@ -91,21 +71,15 @@ pub(super) fn of_wildcard(wildcard: &str) -> Vec<IpAddr> {
             _ => &[],
         };
         texts = if fillings.is_empty() {
-            texts
-                .into_iter()
-                .map(|text| text + c.encode_utf8(&mut [0; 4]))
-                .collect()
+            texts.into_iter().map(|text| text + c.encode_utf8(&mut [0; 4])).collect()
         } else {
-            let filled = texts
-                .iter()
-                .flat_map(|text| fillings.iter().map(move |filling| format!("{text}{filling}")));
+            let filled =
+                texts.iter().flat_map(|text| fillings.iter().map(move |filling| format!("{text}{filling}")));
             filled.take(MAX_TRIES).collect()
         };
     }
     let addresses = texts.iter().filter_map(|text| text.parse::<IpAddr>().ok());
-    let mut addresses: Vec<_> = addresses
-        .filter(|a| pattern::matches(&a.to_string(), wildcard))
-        .collect();
+    let mut addresses: Vec<_> = addresses.filter(|a| pattern::matches(&a.to_string(), wildcard)).collect();
     addresses.truncate(4);
     addresses
 }

@@ -43,10 +43,8 @@ impl Whole {
 
 impl Classes {
     pub(super) fn of(configuration: &Configuration, scopes: &[ScopeId], constraint: &Constraint) -> Self {
-        let conditions: Vec<&Condition> = scopes
-            .iter()
-            .flat_map(|&scope| configuration.conditions(scope))
-            .collect();
+        let conditions: Vec<&Condition> =
+            scopes.iter().flat_map(|&scope| configuration.conditions(scope)).collect();
         let asked = Asked::by(&conditions);
         let resolves = configuration.at_start().is_yes(Keyword::UseDns);
         let mut whole = Whole(true);
@@ -62,11 +60,7 @@ impl Classes {
             users: users.into_iter().map(Some).collect(),
             groups,
             addresses: asked.addresses(resolves, &mut whole),
-            hosts: or_none(
-                if resolves { asked.hosts.as_slice() } else { &[] },
-                &asked,
-                &mut whole,
-            ),
+            hosts: or_none(if resolves { asked.hosts.as_slice() } else { &[] }, &asked, &mut whole),
             local_addresses: asked.local_addresses(&mut whole),
             local_ports: asked.local_ports(),
             rdomains: or_none(&asked.rdomains, &asked, &mut whole),
@@ -133,19 +127,12 @@ fn pick<'a, T>(values: &'a [T], index: &mut usize) -> &'a T {
 
 fn distinct<T, K: Hash + Eq>(values: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut seen = HashSet::new();
-    values
-        .into_iter()
-        .filter(|value| seen.insert(key(value)))
-        .collect()
+    values.into_iter().filter(|value| seen.insert(key(value))).collect()
 }
 
 /// No name at all, and one of every class.
 fn or_none(lists: &[&PatternList], asked: &Asked<'_>, whole: &mut Whole) -> Vec<Option<String>> {
-    let names = if lists.is_empty() {
-        Vec::new()
-    } else {
-        whole.keep(asked.names(lists))
-    };
+    let names = if lists.is_empty() { Vec::new() } else { whole.keep(asked.names(lists)) };
     std::iter::once(None).chain(names.into_iter().map(Some)).collect()
 }
 
@@ -154,27 +141,19 @@ fn group_sets(names: &[String], lists: &[&PatternList]) -> (Vec<Vec<String>>, bo
     if lists.is_empty() {
         return (vec![Vec::new()], true);
     }
-    let singles = distinct(names.to_vec(), |name| {
-        lists.iter().map(|list| list.verdict(name)).collect::<Vec<_>>()
-    });
+    let singles =
+        distinct(names.to_vec(), |name| lists.iter().map(|list| list.verdict(name)).collect::<Vec<_>>());
     let mut sets: Vec<Vec<String>> = vec![Vec::new()];
     let mut grown = sets.clone();
     for _ in 0..MAX_GROUPS.min(lists.len()) {
         let larger = grown.iter().flat_map(|set| {
-            let more = singles
-                .iter()
-                .filter(|name| set.last().is_none_or(|last| *name > last));
+            let more = singles.iter().filter(|name| set.last().is_none_or(|last| *name > last));
             more.map(|name| set.iter().chain([name]).cloned().collect::<Vec<_>>())
         });
         grown = larger.take(MAX_CONNECTIONS).collect();
         sets.extend(grown.iter().cloned());
     }
-    let sets = distinct(sets, |set| {
-        lists
-            .iter()
-            .map(|list| group_holds(list, set))
-            .collect::<Vec<_>>()
-    });
+    let sets = distinct(sets, |set| lists.iter().map(|list| group_holds(list, set)).collect::<Vec<_>>());
     (sets, lists.len() <= MAX_GROUPS)
 }
 
@@ -213,12 +192,7 @@ impl<'a> Asked<'a> {
     /// One name of every class that the lists tell apart.
     fn names(&self, lists: &[&PatternList]) -> (Vec<String>, bool) {
         let (names, whole) = names_of(lists);
-        (
-            distinct(names, |name| {
-                lists.iter().map(|list| list.includes(name)).collect::<Vec<_>>()
-            }),
-            whole,
-        )
+        (distinct(names, |name| lists.iter().map(|list| list.includes(name)).collect::<Vec<_>>()), whole)
     }
 
     fn group_sets(&self, whole: &mut Whole) -> Vec<Vec<String>> {
@@ -234,56 +208,36 @@ impl<'a> Asked<'a> {
             .flat_map(|list| list.items())
             .map(|item| Target::Wildcard(item.pattern.clone()))
             .collect();
-        let targets = self
-            .addresses
-            .iter()
-            .flat_map(|list| list.items())
-            .map(|item| &item.target);
+        let targets = self.addresses.iter().flat_map(|list| list.items()).map(|item| &item.target);
         let found = whole.keep(addresses::candidates(targets.chain(&as_text)));
         distinct(found, |address| {
             let text = address.to_string();
             let lists = self.addresses.iter().map(|list| list.includes(*address));
-            lists
-                .chain(hosts.iter().map(|list| list.includes(&text)))
-                .collect::<Vec<_>>()
+            lists.chain(hosts.iter().map(|list| list.includes(&text))).collect::<Vec<_>>()
         })
     }
 
     fn local_addresses(&self, whole: &mut Whole) -> Vec<IpAddr> {
-        let targets = self
-            .local_addresses
-            .iter()
-            .flat_map(|list| list.items())
-            .map(|item| &item.target);
+        let targets = self.local_addresses.iter().flat_map(|list| list.items()).map(|item| &item.target);
         let found = whole.keep(addresses::candidates(targets));
         distinct(found, |address| {
-            self.local_addresses
-                .iter()
-                .map(|l| l.includes(*address))
-                .collect::<Vec<_>>()
+            self.local_addresses.iter().map(|l| l.includes(*address)).collect::<Vec<_>>()
         })
     }
 
     /// An ordinary port, every port that is named, and one that is not.
     fn local_ports(&self) -> Vec<u16> {
         let other = (61_022..).find(|port| !self.local_ports.contains(port));
-        distinct(
-            [22].into_iter()
-                .chain(self.local_ports.iter().copied())
-                .chain(other)
-                .collect(),
-            |port| *port,
-        )
+        distinct([22].into_iter().chain(self.local_ports.iter().copied()).chain(other).collect(), |port| {
+            *port
+        })
     }
 }
 
 /// One name of every class that the lists' patterns tell apart.
 fn names_of(lists: &[&PatternList]) -> (Vec<String>, bool) {
-    let mut patterns: Vec<&str> = lists
-        .iter()
-        .flat_map(|list| list.items())
-        .map(|item| item.pattern.as_str())
-        .collect();
+    let mut patterns: Vec<&str> =
+        lists.iter().flat_map(|list| list.items()).map(|item| item.pattern.as_str()).collect();
     patterns.sort_unstable();
     patterns.dedup();
     names::classes(&patterns)

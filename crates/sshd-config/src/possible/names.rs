@@ -22,18 +22,12 @@ pub(super) fn classes(patterns: &[&str]) -> (Vec<String>, bool) {
     let mut queue = VecDeque::from([(start, String::new())]);
     while let Some((states, name)) = queue.pop_front() {
         for &c in &alphabet {
-            let next: Vec<u128> = usable
-                .iter()
-                .zip(&states)
-                .map(|(p, &positions)| step(p, positions, c))
-                .collect();
+            let next: Vec<u128> =
+                usable.iter().zip(&states).map(|(p, &positions)| step(p, positions, c)).collect();
             let mut longer = name.clone();
             longer.push(c);
-            let class = usable
-                .iter()
-                .zip(&next)
-                .map(|(p, &positions)| positions >> p.len() & 1 == 1)
-                .collect();
+            let class =
+                usable.iter().zip(&next).map(|(p, &positions)| positions >> p.len() & 1 == 1).collect();
             if classes.insert(class, ()).is_none() {
                 names.push(longer.clone());
             }
@@ -49,18 +43,11 @@ pub(super) fn classes(patterns: &[&str]) -> (Vec<String>, bool) {
 
 /// Every letter of the patterns, and one that is in none of them.
 fn alphabet(patterns: &[Vec<char>]) -> Vec<char> {
-    let mut letters: Vec<char> = patterns
-        .iter()
-        .flatten()
-        .copied()
-        .filter(|c| !matches!(c, '*' | '?'))
-        .collect();
+    let mut letters: Vec<char> =
+        patterns.iter().flatten().copied().filter(|c| !matches!(c, '*' | '?')).collect();
     letters.sort_unstable();
     letters.dedup();
-    let fresh = ('a'..='z')
-        .chain('0'..='9')
-        .chain('A'..='Z')
-        .find(|c| !letters.contains(c));
+    let fresh = ('a'..='z').chain('0'..='9').chain('A'..='Z').find(|c| !letters.contains(c));
     // The fresh letter first, so that names in no pattern are made of it.
     fresh.into_iter().chain(letters).collect()
 }
@@ -98,10 +85,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn signatures(names: &[String], patterns: &[&str]) -> BTreeSet<Vec<bool>> {
-        names
-            .iter()
-            .map(|name| patterns.iter().map(|pattern| matches(name, pattern)).collect())
-            .collect()
+        names.iter().map(|name| patterns.iter().map(|pattern| matches(name, pattern)).collect()).collect()
     }
 
     #[test]
