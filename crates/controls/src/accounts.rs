@@ -17,16 +17,11 @@ const NEVER: i64 = 10_000;
 
 /// Only root has user id 0. Source: passwd(5).
 pub(crate) fn us3_only_root_is_uid_0(subject: &Subject<'_>) -> Judged {
-    let others = users(subject.facts)?
-        .iter()
-        .filter(|user| user.uid == 0 && user.name != "root");
+    let others = users(subject.facts)?.iter().filter(|user| user.uid == 0 && user.name != "root");
     let faults = others.map(|user| {
         Fault::new(format!("{} is root under another name (user id 0)", user.name))
             .decided_by(passwd_place(user))
-            .ask(format!(
-                "give {} an id of its own, or remove it: userdel {}",
-                user.name, user.name
-            ))
+            .ask(format!("give {} an id of its own, or remove it: userdel {}", user.name, user.name))
     });
     Ok(faults.collect::<Vec<_>>().into())
 }
@@ -35,16 +30,10 @@ pub(crate) fn us3_only_root_is_uid_0(subject: &Subject<'_>) -> Judged {
 /// Source: passwd(5), shadow(5).
 pub(crate) fn us4_no_empty_password(subject: &Subject<'_>) -> Judged {
     let mut faults = Vec::new();
-    for user in users(subject.facts)?
-        .iter()
-        .filter(|user| user.passwd_field_empty)
-    {
+    for user in users(subject.facts)?.iter().filter(|user| user.passwd_field_empty) {
         faults.push(empty_password(&user.name, passwd_place(user)));
     }
-    for entry in shadow(subject.facts)?
-        .iter()
-        .filter(|entry| entry.password == PasswordState::Empty)
-    {
+    for entry in shadow(subject.facts)?.iter().filter(|entry| entry.password == PasswordState::Empty) {
         faults.push(empty_password(&entry.name, shadow_place(entry)));
     }
     Ok(faults.into())
@@ -116,13 +105,8 @@ pub(crate) fn us6_sudo_without_password(subject: &Subject<'_>) -> Judged {
 
 fn may_be_spared(subject: &Subject<'_>, name: &str) -> Result<bool, NotKnown> {
     match subject.policy.admins.iter().find(|admin| admin.name == name) {
-        Some(Admin {
-            sudo: Sudo::NoPassword,
-            ..
-        }) => Ok(true),
-        Some(Admin {
-            sudo: Sudo::Password, ..
-        }) => Ok(false),
+        Some(Admin { sudo: Sudo::NoPassword, .. }) => Ok(true),
+        Some(Admin { sudo: Sudo::Password, .. }) => Ok(false),
         Some(Admin { sudo: Sudo::Auto, .. }) => Ok(!has_usable_password(subject.facts, name)?),
         None => Ok(subject.policy.admins.is_empty() && !has_usable_password(subject.facts, name)?),
     }
@@ -164,51 +148,35 @@ fn is_of_policy(subject: &Subject<'_>, name: &str) -> bool {
 
 fn expiring(subject: &Subject<'_>, entry: &Shadow, max_age: i64) -> Fault {
     let name = &entry.name;
-    let fault = Fault::new(format!(
-        "the password of {name}, who has none to type, expires after {max_age} days"
-    ))
-    .decided_by(shadow_place(entry));
+    let fault =
+        Fault::new(format!("the password of {name}, who has none to type, expires after {max_age} days"))
+            .decided_by(shadow_place(entry));
     match is_of_policy(subject, name) {
         true => fault.apply(),
-        false => fault.command(
-            format!("chage -M -1 {name}"),
-            format!("chage -M {max_age} {name}"),
-        ),
+        false => fault.command(format!("chage -M -1 {name}"), format!("chage -M {max_age} {name}")),
     }
 }
 
 /// System accounts (user ids below 1000 but root's) have no shell, except the few whose shell is their purpose.
 /// Source: login.defs(5) `UID_MIN`; CIS Debian 12 5.4.2.7.
 pub(crate) fn us10_system_accounts_have_no_shell(subject: &Subject<'_>) -> Judged {
-    let least = match subject
-        .facts
-        .accounts
-        .login_defs
-        .known()
-        .and_then(|defs| defs.get("UID_MIN"))
-    {
+    let least = match subject.facts.accounts.login_defs.known().and_then(|defs| defs.get("UID_MIN")) {
         Some(text) => text.parse().unwrap_or(1000),
         None => 1000,
     };
     let mut faults = Vec::new();
-    for user in users(subject.facts)?
-        .iter()
-        .filter(|user| user.uid != 0 && user.uid < least)
-    {
+    for user in users(subject.facts)?.iter().filter(|user| user.uid != 0 && user.uid < least) {
         if !is_a_purpose(user)
             && !turns_away(&shell_of(user))
             && has_usable_password(subject.facts, &user.name)?
         {
             faults.push(
-                Fault::new(format!(
-                    "the system account {} has a shell and a password",
-                    user.name
-                ))
-                .decided_by(passwd_place(user))
-                .command(
-                    format!("usermod -s /usr/sbin/nologin {}", user.name),
-                    format!("usermod -s {} {}", shell_of(user).display(), user.name),
-                ),
+                Fault::new(format!("the system account {} has a shell and a password", user.name))
+                    .decided_by(passwd_place(user))
+                    .command(
+                        format!("usermod -s /usr/sbin/nologin {}", user.name),
+                        format!("usermod -s {} {}", shell_of(user).display(), user.name),
+                    ),
             );
         }
     }
@@ -234,9 +202,8 @@ pub(crate) fn us11_account_files(subject: &Subject<'_>) -> Judged {
         ("/etc/shadow-", Demand::SECRET.where_present()),
         ("/etc/gshadow-", Demand::SECRET.where_present()),
     ];
-    let faults = files
-        .into_iter()
-        .flat_map(|(path, demand)| check_path(subject.facts, path.as_ref(), demand));
+    let faults =
+        files.into_iter().flat_map(|(path, demand)| check_path(subject.facts, path.as_ref(), demand));
     Ok(faults.collect::<Vec<_>>().into())
 }
 

@@ -13,9 +13,5 @@ pub fn admins(facts: &Facts, policy: &Policy) -> Vec<String> {
         return Vec::new();
     };
     let has_all = |name: &str| matches!(facts.sudo.get(name), Some(Fact::Known(listing)) if listing.all);
-    users
-        .iter()
-        .filter(|user| user.uid != 0 && has_all(&user.name))
-        .map(|user| user.name.clone())
-        .collect()
+    users.iter().filter(|user| user.uid != 0 && has_all(&user.name)).map(|user| user.name.clone()).collect()
 }

@@ -44,10 +44,7 @@ const OPTIONS: &[&str] = &[
 /// Every line of a file that is neither blank nor a comment.
 pub(crate) fn read(bytes: &[u8]) -> Vec<AuthorizedKey> {
     let text = String::from_utf8_lossy(bytes);
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()));
+    let lines = text.lines().enumerate().map(|(index, line)| (index + 1, line.trim()));
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(at, line)| read_line(at, line))
@@ -55,30 +52,19 @@ pub(crate) fn read(bytes: &[u8]) -> Vec<AuthorizedKey> {
 }
 
 fn read_line(line: usize, text: &str) -> AuthorizedKey {
-    let (options, key) = if starts_with_a_type(text) {
-        ("", text)
-    } else {
-        split_options(text)
-    };
+    let (options, key) = if starts_with_a_type(text) { ("", text) } else { split_options(text) };
     let (kind, rsa_bits) = match PublicKey::parse(key) {
         Ok(parsed) => (Ok(parsed.kind.to_owned()), rsa_bits(&parsed)),
         Err(KeyError::ShortRsa(bits)) => (Ok("ssh-rsa".to_owned()), Some(bits)),
         Err(KeyError::Dsa) => (Ok("ssh-dss".to_owned()), None),
         Err(other) => (Err(other.to_string()), None),
     };
-    AuthorizedKey {
-        line,
-        options: read_options(options),
-        kind,
-        rsa_bits,
-    }
+    AuthorizedKey { line, options: read_options(options), kind, rsa_bits }
 }
 
 /// Whether the line begins with the key itself.
 fn starts_with_a_type(text: &str) -> bool {
-    ["ssh-", "ecdsa-", "sk-"]
-        .iter()
-        .any(|prefix| text.starts_with(prefix))
+    ["ssh-", "ecdsa-", "sk-"].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Options end at the first blank outside double quotes.
@@ -154,10 +140,7 @@ fn rsa_bits(key: &PublicKey<'_>) -> Option<usize> {
 impl AuthorizedKey {
     /// The value of an option.
     pub(crate) fn option(&self, name: &str) -> Option<&str> {
-        self.options
-            .iter()
-            .find(|(option, _)| option == name)
-            .and_then(|(_, value)| value.as_deref())
+        self.options.iter().find(|(option, _)| option == name).and_then(|(_, value)| value.as_deref())
     }
 
     /// Whether an option is set.
@@ -167,29 +150,20 @@ impl AuthorizedKey {
 
     /// The first option that sshd does not know.
     pub(crate) fn unknown_option(&self) -> Option<&str> {
-        self.options
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .find(|name| !OPTIONS.contains(name))
+        self.options.iter().map(|(name, _)| name.as_str()).find(|name| !OPTIONS.contains(name))
     }
 }
 
 /// The day, since 1970-01-01, of an `expiry-time` (`YYYYMMDD`, more digits and a `Z` may follow).
 pub(crate) fn expiry_day(text: &str) -> Option<i64> {
-    let digits = text
-        .get(..8)
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = text.get(..8).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
     let number = |range: std::ops::Range<usize>| digits[range].parse::<i64>().ok();
     let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return None;
     }
     // Days from the civil calendar, the year beginning in March so that the leap day comes last.
-    let (year, month) = if month > 2 {
-        (year, month - 3)
-    } else {
-        (year - 1, month + 9)
-    };
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * month + 2) / 5 + day - 1;
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)

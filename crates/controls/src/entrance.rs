@@ -63,10 +63,8 @@ pub(crate) fn us2_a_way_to_root(subject: &Subject<'_>) -> Judged {
         let of_root =
             |condition: &&Condition| matches!(condition.name, Requirement::Sudo | Requirement::SudoPassword);
         // Where sudo grants nothing, what it would ask for does not matter.
-        let first = conditions
-            .iter()
-            .filter(of_root)
-            .find_map(|condition| of_admin(subject, name, condition));
+        let first =
+            conditions.iter().filter(of_root).find_map(|condition| of_admin(subject, name, condition));
         faults.extend(first);
     }
     Ok(faults.into())
@@ -76,11 +74,7 @@ fn of_admin(subject: &Subject<'_>, name: &str, condition: &Condition) -> Option<
     let fault = condition_fault(condition)?;
     let is_drawn = subject.policy.admins.iter().any(|admin| admin.name == name)
         && is_drawn(subject, name, condition.name);
-    Some(if is_drawn {
-        fault.apply()
-    } else {
-        fault.ask(advice(name, condition.name))
-    })
+    Some(if is_drawn { fault.apply() } else { fault.ask(advice(name, condition.name)) })
 }
 
 /// Whether the planner mends it for an administrator of the policy.
@@ -163,9 +157,9 @@ fn nobody_gets_in(subject: &Subject<'_>) -> Fault {
     }
     let what = format!("nobody gets in by key and becomes root: {}", reasons.join("; "));
     match fault_of_first {
-        Some(fault) => fault
-            .about(what)
-            .ask("see the findings about the SSH server, sudo and the packet filter"),
+        Some(fault) => {
+            fault.about(what).ask("see the findings about the SSH server, sudo and the packet filter")
+        }
         None => Fault::new(what),
     }
 }

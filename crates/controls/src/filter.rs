@@ -30,11 +30,7 @@ pub enum Unresolved {
 pub fn filter_policy(policy: &Policy, facts: &Facts) -> Result<FilterPolicy, Unresolved> {
     let firewall = &policy.firewall;
     let ssh = known_ssh_ports(facts);
-    let allow = firewall
-        .allow
-        .iter()
-        .map(|allow| entry(allow, &ssh))
-        .collect::<Result<_, _>>()?;
+    let allow = firewall.allow.iter().map(|allow| entry(allow, &ssh)).collect::<Result<_, _>>()?;
     Ok(FilterPolicy {
         inbound: refusal(firewall.inbound),
         forward: refusal(firewall.forward),
@@ -56,17 +52,9 @@ pub fn ssh_ports(facts: &Facts) -> Vec<u16> {
 
 fn known_ssh_ports(facts: &Facts) -> Result<Vec<u16>, String> {
     let sshd = Sshd::read(facts);
-    let running = facts
-        .ssh
-        .servers
-        .known()
-        .into_iter()
-        .flatten()
-        .flat_map(|server| server.listens.iter().copied());
-    let mut found: Vec<u16> = running
-        .filter(|socket| !socket.ip().is_loopback())
-        .map(port_of)
-        .collect();
+    let running =
+        facts.ssh.servers.known().into_iter().flatten().flat_map(|server| server.listens.iter().copied());
+    let mut found: Vec<u16> = running.filter(|socket| !socket.ip().is_loopback()).map(port_of).collect();
     match listening(facts, &sshd) {
         Ok(listens) => found.extend(ports(&listens)),
         Err(_) if matches!(sshd, Err(Unread::NotInstalled)) => {}
@@ -111,11 +99,7 @@ fn range(spec: PortSpec) -> PortRange {
         policy::Transport::Tcp => packet_filter::Transport::Tcp,
         policy::Transport::Udp => packet_filter::Transport::Udp,
     };
-    PortRange {
-        transport,
-        first: spec.first,
-        last: spec.last,
-    }
+    PortRange { transport, first: spec.first, last: spec.last }
 }
 
 fn refusal(refusal: policy::Refusal) -> packet_filter::Refusal {
@@ -145,9 +129,7 @@ mod tests {
     use crate::fixture::{Build, debian, unit};
 
     fn ssh_of(facts: &Facts) -> Vec<PortRange> {
-        filter_policy(&Policy::default(), facts).unwrap().allow[0]
-            .ports
-            .clone()
+        filter_policy(&Policy::default(), facts).unwrap().allow[0].ports.clone()
     }
 
     #[test]
@@ -161,12 +143,8 @@ mod tests {
         facts.ssh.servers = Fact::Known(Vec::new());
         assert_eq!(ssh_of(&facts), [PortRange::tcp(2222)]);
 
-        facts.ssh.units = Fact::Known(vec![unit(
-            "ssh.socket",
-            "active",
-            "enabled",
-            &["0.0.0.0:2022", "[::]:2022"],
-        )]);
+        facts.ssh.units =
+            Fact::Known(vec![unit("ssh.socket", "active", "enabled", &["0.0.0.0:2022", "[::]:2022"])]);
         assert_eq!(ssh_of(&facts), [PortRange::tcp(2022)]);
 
         facts.ssh.units = Fact::Known(Vec::new());
@@ -177,21 +155,12 @@ mod tests {
     #[test]
     fn ssh_is_no_guess_where_its_ports_are_not_known() {
         let facts = Facts::default();
-        assert!(matches!(
-            filter_policy(&Policy::default(), &facts),
-            Err(Unresolved::SshPorts(_))
-        ));
+        assert!(matches!(filter_policy(&Policy::default(), &facts), Err(Unresolved::SshPorts(_))));
         let mut policy = Policy::default();
-        policy.firewall.allow = vec![Allow {
-            service: vec!["http".to_owned()],
-            ..Allow::default()
-        }];
+        policy.firewall.allow = vec![Allow { service: vec!["http".to_owned()], ..Allow::default() }];
         assert!(filter_policy(&policy, &facts).is_ok());
         policy.firewall.allow[0].service[0] = "gopher".to_owned();
-        assert!(matches!(
-            filter_policy(&policy, &facts),
-            Err(Unresolved::Service(_))
-        ));
+        assert!(matches!(filter_policy(&policy, &facts), Err(Unresolved::Service(_))));
     }
 
     #[test]
@@ -212,24 +181,11 @@ mod tests {
         let filter = filter_policy(&policy, &debian()).unwrap();
         assert_eq!((filter.inbound, filter.forward), (Refusal::Drop, Refusal::Reject));
         assert_eq!((filter.ping, filter.ipv6), (false, packet_filter::Ipv6::Reject));
-        assert_eq!(
-            filter.log,
-            Some(LogRate {
-                count: 3,
-                per: Per::Hour
-            })
-        );
+        assert_eq!(filter.log, Some(LogRate { count: 3, per: Per::Hour }));
         let allow = &filter.allow[0];
         assert_eq!(allow.name, "dns https udp/60000-61000");
-        let range = PortRange {
-            transport: Transport::Udp,
-            first: 60000,
-            last: 61000,
-        };
-        assert_eq!(
-            allow.ports,
-            [PortRange::tcp(53), PortRange::tcp(443), PortRange::udp(53), range]
-        );
+        let range = PortRange { transport: Transport::Udp, first: 60000, last: 61000 };
+        assert_eq!(allow.ports, [PortRange::tcp(53), PortRange::tcp(443), PortRange::udp(53), range]);
         assert_eq!(
             (allow.from.len(), allow.new_per_minute, allow.place.as_deref()),
             (1, Some(30), Some("policy.toml:31"))

@@ -103,8 +103,6 @@ pub struct Audit {
 impl Audit {
     /// Whether nothing needs doing: no failure of medium severity or more and nothing unknown at that severity.
     pub fn is_clean(&self) -> bool {
-        self.findings
-            .iter()
-            .all(|finding| finding.severity < Severity::Medium)
+        self.findings.iter().all(|finding| finding.severity < Severity::Medium)
     }
 }

@@ -63,10 +63,7 @@ fn lets_in_what_nothing_allows(
 ) -> Option<Fault> {
     let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
     let name = transport_name(protocol);
-    for port in PROBES
-        .into_iter()
-        .filter(|port| !is_allowed(subject, protocol, *port))
-    {
+    for port in PROBES.into_iter().filter(|port| !is_allowed(subject, protocol, *port)) {
         match filter.fate(protocol, somebody_like(local), SocketAddr::new(local, port)) {
             Fate::Stopped(_) => {}
             Fate::Passes(by) => {
@@ -93,13 +90,7 @@ fn is_allowed(subject: &Subject<'_>, protocol: Protocol, port: u16) -> bool {
 /// Every port that the policy lets somebody in at.
 fn allowed_ports(subject: &Subject<'_>) -> Vec<PortSpec> {
     let ssh = crate::filter::ssh_ports(subject.facts);
-    subject
-        .policy
-        .firewall
-        .allow
-        .iter()
-        .flat_map(|allow| allow.ports(&ssh).unwrap_or_default())
-        .collect()
+    subject.policy.firewall.allow.iter().flat_map(|allow| allow.ports(&ssh).unwrap_or_default()).collect()
 }
 
 /// The filter lets the administrator's connection in: from the address of the person who asks, or from somewhere.
@@ -123,13 +114,7 @@ pub(crate) fn fw2_admin_port(subject: &Subject<'_>) -> Judged {
     }
     let fault = worst.as_ref().and_then(crate::ssh::condition_fault);
     Ok(fault
-        .map(|fault| {
-            if is_stopped(worst.as_ref()) {
-                fault.apply()
-            } else {
-                fault
-            }
-        })
+        .map(|fault| if is_stopped(worst.as_ref()) { fault.apply() } else { fault })
         .into_iter()
         .collect::<Vec<_>>()
         .into())
@@ -143,35 +128,18 @@ fn is_stopped(condition: Option<&Condition>) -> bool {
 pub(crate) fn fw3_persistent(subject: &Subject<'_>) -> Judged {
     let live = ours(subject);
     let is_ours = live.is_some() || is_enabled(subject) || subject.facts.file(SAVED).entry().is_some();
-    let faults = if is_ours {
-        ours_persists(subject, live)
-    } else {
-        foreign_persists(subject)?
-    };
+    let faults = if is_ours { ours_persists(subject, live) } else { foreign_persists(subject)? };
     Ok(faults.into())
 }
 
 /// Our table, in the kernel.
 fn ours<'a>(subject: &Subject<'a>) -> Option<&'a TableDump> {
-    subject
-        .facts
-        .firewall
-        .ruleset
-        .known()?
-        .table(Family::Inet, DEFAULT_TABLE)
+    subject.facts.firewall.ruleset.known()?.table(Family::Inet, DEFAULT_TABLE)
 }
 
 fn is_enabled(subject: &Subject<'_>) -> bool {
-    let units = subject
-        .facts
-        .system
-        .units
-        .known()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let by_unit = units
-        .iter()
-        .any(|unit| unit.name == UNIT && unit.enabled == "enabled");
+    let units = subject.facts.system.units.known().map(Vec::as_slice).unwrap_or_default();
+    let by_unit = units.iter().any(|unit| unit.name == UNIT && unit.enabled == "enabled");
     let by_link = LINKS.iter().any(|link| {
         subject
             .facts
@@ -185,17 +153,11 @@ fn is_enabled(subject: &Subject<'_>) -> bool {
 fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_enabled(subject) {
-        faults.push(
-            Fault::new("the ruleset is not loaded at boot")
-                .decided_by(UNIT)
-                .apply(),
-        );
+        faults.push(Fault::new("the ruleset is not loaded at boot").decided_by(UNIT).apply());
     }
     match saved(subject) {
         Err(reason) => faults.push(
-            Fault::unknown("the ruleset of the next boot is not known", reason)
-                .decided_by(SAVED)
-                .apply(),
+            Fault::unknown("the ruleset of the next boot is not known", reason).decided_by(SAVED).apply(),
         ),
         Ok(saved) if live.is_some_and(|live| differs(live, &saved)) => faults.push(
             Fault::new("the ruleset that the next boot loads is not the one in force")
@@ -207,11 +169,7 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
                 && subject.facts.source == Source::Live
                 && subject.facts.firewall.ruleset.known().is_some() =>
         {
-            faults.push(
-                Fault::new("the saved ruleset is not in force")
-                    .decided_by(SAVED)
-                    .apply(),
-            );
+            faults.push(Fault::new("the saved ruleset is not in force").decided_by(SAVED).apply());
         }
         Ok(_) => {}
     }
@@ -220,9 +178,7 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
 
 fn saved(subject: &Subject<'_>) -> Result<Compiled, String> {
     let file = subject.facts.file(SAVED);
-    let bytes = file
-        .bytes()
-        .ok_or_else(|| format!("{SAVED} is not there, or was not read"))?;
+    let bytes = file.bytes().ok_or_else(|| format!("{SAVED} is not there, or was not read"))?;
     serde_json::from_slice(bytes).map_err(|error| format!("{SAVED}: {error}"))
 }
 
@@ -231,10 +187,7 @@ fn differs(live: &TableDump, saved: &Compiled) -> bool {
 }
 
 fn foreign_persists(subject: &Subject<'_>) -> Result<Vec<Fault>, NotKnown> {
-    let managers = known(
-        &subject.facts.firewall.managers,
-        "what loads a packet filter at boot",
-    )?;
+    let managers = known(&subject.facts.firewall.managers, "what loads a packet filter at boot")?;
     if managers.iter().any(|manager| manager.enabled) {
         return Ok(Vec::new());
     }
@@ -262,12 +215,9 @@ pub(crate) fn fw4_one_manager(subject: &Subject<'_>) -> Judged {
     let others: Vec<&str> = names.iter().copied().filter(|name| *name != UNIT).collect();
     let stop = others.iter().skip(usize::from(others.len() == names.len()));
     let stop: Vec<&str> = stop.copied().collect();
-    let fault = Fault::new(format!(
-        "several programs manage the packet filter: {}",
-        names.join(", ")
-    ))
-    .decided_by_all(names.iter().map(|name| (*name).to_owned()))
-    .ask(format!("keep one: systemctl disable --now {}", stop.join(" ")));
+    let fault = Fault::new(format!("several programs manage the packet filter: {}", names.join(", ")))
+        .decided_by_all(names.iter().map(|name| (*name).to_owned()))
+        .ask(format!("keep one: systemctl disable --now {}", stop.join(" ")));
     Ok(fault.into())
 }
 
@@ -292,16 +242,9 @@ fn reachable_without_rule(subject: &Subject<'_>, filter: &Filter<'_>, listener: 
         return None;
     }
     let (name, port) = (transport_name(listener.protocol), listener.port);
-    let program = listener
-        .owners
-        .first()
-        .map_or(NOBODY, |owner| owner.name.as_str());
+    let program = listener.owners.first().map_or(NOBODY, |owner| owner.name.as_str());
     for local in addresses_of(subject, listener) {
-        match filter.fate(
-            listener.protocol,
-            somebody_like(local),
-            SocketAddr::new(local, port),
-        ) {
+        match filter.fate(listener.protocol, somebody_like(local), SocketAddr::new(local, port)) {
             Fate::Stopped(_) => {}
             Fate::Passes(by) => {
                 let what =
@@ -374,10 +317,7 @@ pub(crate) fn sources_of_ssh(subject: &Subject<'_>) -> Vec<IpAddr> {
     };
     let entries = subject.policy.firewall.allow.iter();
     let for_ssh = entries.filter(|allow| allow.ports(&ssh).unwrap_or_default().iter().any(is_ssh));
-    for_ssh
-        .flat_map(|allow| &allow.from)
-        .map(|net| net.hosts().next().unwrap_or(net.addr()))
-        .collect()
+    for_ssh.flat_map(|allow| &allow.from).map(|net| net.hosts().next().unwrap_or(net.addr())).collect()
 }
 
 /// Every connection that may be an administrator's.

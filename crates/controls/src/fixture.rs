@@ -31,64 +31,31 @@ pub(crate) fn policy() -> Policy {
         sudo: Sudo::Auto,
         shell: None,
     };
-    Policy {
-        admins: vec![admin],
-        ..Policy::default()
-    }
+    Policy { admins: vec![admin], ..Policy::default() }
 }
 
 /// A Debian host with an administrator who has a key and sudo, before any policy was applied to its sshd and filter.
 pub(crate) fn debian() -> Facts {
-    let mut facts = Facts {
-        today: TODAY,
-        taken_at: "2026-02-16T00:00:00Z".to_owned(),
-        ..Facts::default()
-    };
+    let mut facts = Facts { today: TODAY, taken_at: "2026-02-16T00:00:00Z".to_owned(), ..Facts::default() };
     facts.accounts.groups = Fact::Known(Vec::new());
     facts.accounts.users = Fact::Known(Vec::new());
     facts.accounts.shadow = Fact::Known(Vec::new());
-    facts
-        .group("root", 0, &[])
-        .group("sudo", 27, &[ADMIN])
-        .group("shadow", 42, &[]);
-    facts
-        .user("root", 0, "/root", "/bin/bash")
-        .user("daemon", 1, "/usr/sbin", "/usr/sbin/nologin");
+    facts.group("root", 0, &[]).group("sudo", 27, &[ADMIN]).group("shadow", 42, &[]);
+    facts.user("root", 0, "/root", "/bin/bash").user("daemon", 1, "/usr/sbin", "/usr/sbin/nologin");
     facts.user(ADMIN, 1000, "/home/deploy", "/bin/bash");
-    facts
-        .directory("/", 0o755, 0)
-        .directory("/home", 0o755, 0)
-        .directory("/root", 0o700, 0);
-    facts
-        .directory("/home/deploy", 0o755, 1000)
-        .directory("/home/deploy/.ssh", 0o700, 1000);
-    facts.file_with(
-        "/home/deploy/.ssh/authorized_keys",
-        0o600,
-        1000,
-        &format!("{KEY}\n"),
-    );
-    for absent in [
-        "/home/deploy/.ssh/authorized_keys2",
-        "/root/.ssh",
-        "/root/.ssh/authorized_keys",
-        "/etc/nologin",
-    ] {
+    facts.directory("/", 0o755, 0).directory("/home", 0o755, 0).directory("/root", 0o700, 0);
+    facts.directory("/home/deploy", 0o755, 1000).directory("/home/deploy/.ssh", 0o700, 1000);
+    facts.file_with("/home/deploy/.ssh/authorized_keys", 0o600, 1000, &format!("{KEY}\n"));
+    for absent in
+        ["/home/deploy/.ssh/authorized_keys2", "/root/.ssh", "/root/.ssh/authorized_keys", "/etc/nologin"]
+    {
         facts.files.insert(absent.into(), FileFact::Absent);
     }
-    for (shell, mode) in [
-        ("/bin/bash", 0o755),
-        ("/usr/sbin/nologin", 0o755),
-        ("/bin/sh", 0o755),
-    ] {
+    for (shell, mode) in [("/bin/bash", 0o755), ("/usr/sbin/nologin", 0o755), ("/bin/sh", 0o755)] {
         facts.file_with(shell, mode, 0, "");
     }
-    facts
-        .file_with("/etc/passwd", 0o644, 0, "")
-        .file_with("/etc/group", 0o644, 0, "");
-    facts
-        .file_with("/etc/shadow", 0o640, 0, "")
-        .file_with("/etc/gshadow", 0o640, 0, "");
+    facts.file_with("/etc/passwd", 0o644, 0, "").file_with("/etc/group", 0o644, 0, "");
+    facts.file_with("/etc/shadow", 0o640, 0, "").file_with("/etc/gshadow", 0o640, 0, "");
     facts.file_with("/etc/sudoers", 0o440, 0, "");
     facts.sudoers.files = Fact::Known(vec!["/etc/sudoers".into()]);
     facts.sudoers.check = Fact::Known(None);
@@ -136,21 +103,13 @@ pub(crate) fn apply_filter(facts: &mut Facts, policy: &Policy) {
     let compiled = packet_filter::compile(&crate::filter::filter_policy(policy, facts).unwrap());
     load(facts, compiled.table().clone());
     facts.directory("/var/lib/gabion", 0o700, 0);
-    facts.file_with(
-        crate::firewall::SAVED,
-        0o600,
-        0,
-        &serde_json::to_string(&compiled).unwrap(),
-    );
+    facts.file_with(crate::firewall::SAVED, 0o600, 0, &serde_json::to_string(&compiled).unwrap());
     facts.system.units = Fact::Known(vec![unit("gabion-firewall.service", "active", "enabled", &[])]);
 }
 
 /// Puts one table into the kernel.
 pub(crate) fn load(facts: &mut Facts, table: nf_tables::TableDump) {
-    facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset {
-        generation: 2,
-        tables: vec![table],
-    });
+    facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset { generation: 2, tables: vec![table] });
 }
 
 pub(crate) fn unit(name: &str, active: &str, enabled: &str, listens: &[&str]) -> Unit {
@@ -167,42 +126,19 @@ pub(crate) fn unit(name: &str, active: &str, enabled: &str, listens: &[&str]) ->
 /// A session over SSH.
 pub(crate) fn ssh_from(peer: &str, local: &str) -> WayIn {
     let (peer, local) = (peer.parse().unwrap(), local.parse().unwrap());
-    let via = Via::Ssh {
-        peer,
-        peer_port: 50_000,
-        local,
-        local_port: 22,
-    };
-    WayIn {
-        via,
-        user: Some("root".to_owned()),
-        started_ticks: Some(1),
-        session_pid: Some(99),
-    }
+    let via = Via::Ssh { peer, peer_port: 50_000, local, local_port: 22 };
+    WayIn { via, user: Some("root".to_owned()), started_ticks: Some(1), session_pid: Some(99) }
 }
 
 pub(crate) fn address(link: &str, text: &str) -> Address {
-    Address {
-        link: link.to_owned(),
-        address: text.parse().unwrap(),
-    }
+    Address { link: link.to_owned(), address: text.parse().unwrap() }
 }
 
 pub(crate) fn listener(protocol: Protocol, local: &str, port: u16, program: &str) -> Listener {
     let address: IpAddr = local.parse().unwrap();
-    let owner = Owner {
-        pid: 7,
-        name: program.to_owned(),
-        program: Some(Path::new("/usr/sbin").join(program)),
-    };
-    Listener {
-        protocol,
-        address,
-        port,
-        v6_only: address.is_ipv6(),
-        link: None,
-        owners: vec![owner],
-    }
+    let owner =
+        Owner { pid: 7, name: program.to_owned(), program: Some(Path::new("/usr/sbin").join(program)) };
+    Listener { protocol, address, port, v6_only: address.is_ipv6(), link: None, owners: vec![owner] }
 }
 
 /// Small changes to the facts of a host.
@@ -221,9 +157,7 @@ pub(crate) trait Build {
 
 impl Build for Facts {
     fn user(&mut self, name: &str, uid: u32, home: &str, shell: &str) -> &mut Self {
-        let Fact::Known(users) = &mut self.accounts.users else {
-            panic!("users")
-        };
+        let Fact::Known(users) = &mut self.accounts.users else { panic!("users") };
         users.push(Account {
             name: name.to_owned(),
             uid,
@@ -233,16 +167,10 @@ impl Build for Facts {
             passwd_field_empty: false,
             line: users.len() + 1,
         });
-        let Fact::Known(shadow) = &mut self.accounts.shadow else {
-            panic!("shadow")
-        };
+        let Fact::Known(shadow) = &mut self.accounts.shadow else { panic!("shadow") };
         shadow.push(Shadow {
             name: name.to_owned(),
-            password: if uid < 1000 {
-                PasswordState::Impossible
-            } else {
-                PasswordState::Locked
-            },
+            password: if uid < 1000 { PasswordState::Impossible } else { PasswordState::Locked },
             last_change: Some(TODAY - 400),
             max_age: Some(99_999),
             inactive: None,
@@ -256,42 +184,22 @@ impl Build for Facts {
     }
 
     fn group(&mut self, name: &str, gid: u32, members: &[&str]) -> &mut Self {
-        let Fact::Known(groups) = &mut self.accounts.groups else {
-            panic!("groups")
-        };
+        let Fact::Known(groups) = &mut self.accounts.groups else { panic!("groups") };
         let members = members.iter().map(|&member| member.to_owned()).collect();
-        groups.push(Group {
-            name: name.to_owned(),
-            gid,
-            members,
-            line: groups.len() + 1,
-        });
+        groups.push(Group { name: name.to_owned(), gid, members, line: groups.len() + 1 });
         self
     }
 
     fn directory(&mut self, path: &str, mode: u32, uid: u32) -> &mut Self {
-        let entry = Entry {
-            kind: EntryKind::Directory,
-            mode,
-            uid,
-            gid: uid,
-            ..Entry::default()
-        };
+        let entry = Entry { kind: EntryKind::Directory, mode, uid, gid: uid, ..Entry::default() };
         self.files.insert(path.into(), FileFact::Present(entry));
         self
     }
 
     fn file_with(&mut self, path: &str, mode: u32, uid: u32, text: &str) -> &mut Self {
         let content = Some(Content(text.as_bytes().to_vec()));
-        let entry = Entry {
-            kind: EntryKind::File,
-            mode,
-            uid,
-            gid: uid,
-            content,
-            mtime: 1000,
-            ..Entry::default()
-        };
+        let entry =
+            Entry { kind: EntryKind::File, mode, uid, gid: uid, content, mtime: 1000, ..Entry::default() };
         self.files.insert(path.into(), FileFact::Present(entry));
         self
     }
@@ -302,11 +210,7 @@ impl Build for Facts {
             all: true,
             any: true,
             no_password,
-            no_password_rules: if no_password {
-                vec![place.clone()]
-            } else {
-                Vec::new()
-            },
+            no_password_rules: if no_password { vec![place.clone()] } else { Vec::new() },
             decided_by: Some(place),
             ..SudoListing::default()
         };
@@ -315,9 +219,7 @@ impl Build for Facts {
     }
 
     fn shadow_of(&mut self, name: &str) -> &mut Shadow {
-        let Fact::Known(shadow) = &mut self.accounts.shadow else {
-            panic!("shadow")
-        };
+        let Fact::Known(shadow) = &mut self.accounts.shadow else { panic!("shadow") };
         shadow.iter_mut().find(|entry| entry.name == name).unwrap()
     }
 
@@ -348,8 +250,7 @@ impl Build for Facts {
 
     fn install_sshd(&mut self) -> &mut Self {
         self.directory("/etc", 0o755, 0).directory("/etc/ssh", 0o755, 0);
-        self.directory("/etc/ssh/sshd_config.d", 0o755, 0)
-            .sshd_config(DEBIAN_CONFIG);
+        self.directory("/etc/ssh/sshd_config.d", 0o755, 0).sshd_config(DEBIAN_CONFIG);
         self.entry("/etc/ssh/sshd_config.d").names = Some(Vec::new());
         self.ssh.program = Fact::Known(Some("/usr/sbin/sshd".into()));
         self.ssh.version = Fact::Known("OpenSSH_9.2p1 Debian-2+deb12u7".to_owned());
@@ -374,10 +275,7 @@ impl Build for Facts {
 
 /// What one control says of a host: the findings, or the reason why it is silent.
 pub(crate) fn judge(id: &str, facts: &Facts, policy: &Policy) -> Result<Vec<crate::Finding>, String> {
-    let control = crate::catalogue()
-        .iter()
-        .find(|control| control.id.0 == id)
-        .unwrap();
+    let control = crate::catalogue().iter().find(|control| control.id.0 == id).unwrap();
     match control.judge(&crate::judgement::Subject::new(facts, policy)) {
         crate::judgement::Verdict::Silent(reason) => Err(reason),
         crate::judgement::Verdict::Judged(faults) => {

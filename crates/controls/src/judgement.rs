@@ -45,9 +45,7 @@ impl<'a> Subject<'a> {
 
     /// sshd's configuration as `gabion apply` would leave it; none where that cannot be said.
     pub(crate) fn applied(&self) -> Option<&Sshd> {
-        self.applied
-            .get_or_init(|| crate::ssh::as_applied(self.policy, self.facts))
-            .as_ref()
+        self.applied.get_or_init(|| crate::ssh::as_applied(self.policy, self.facts)).as_ref()
     }
 
     /// Who administers the host.
@@ -73,10 +71,7 @@ impl<'a> Subject<'a> {
                 None => self.likely_connections(),
             };
             let judge = |name: &String| judge_best(self.facts, self.read_sshd(), name, &connections);
-            self.admins()
-                .iter()
-                .map(|name| (name.clone(), judge(name)))
-                .collect()
+            self.admins().iter().map(|name| (name.clone(), judge(name))).collect()
         })
     }
 }
@@ -121,10 +116,7 @@ pub(crate) struct NotKnown {
 
 impl NotKnown {
     pub(crate) fn new(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            reason: reason.into(),
-        }
+        Self { what: what.into(), reason: reason.into() }
     }
 }
 
@@ -178,10 +170,7 @@ impl Fault {
     }
 
     pub(crate) fn severity(self, severity: Severity) -> Self {
-        Self {
-            severity: Some(severity),
-            ..self
-        }
+        Self { severity: Some(severity), ..self }
     }
 
     pub(crate) fn decided_by(mut self, place: impl Into<String>) -> Self {
@@ -196,37 +185,22 @@ impl Fault {
 
     /// `gabion apply` mends it.
     pub(crate) fn apply(self) -> Self {
-        Self {
-            fix: Fix::Apply,
-            undo: "gabion rollback".to_owned(),
-            ..self
-        }
+        Self { fix: Fix::Apply, undo: "gabion rollback".to_owned(), ..self }
     }
 
     /// The same fault, said in other words.
     pub(crate) fn about(self, what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            ..self
-        }
+        Self { what: what.into(), ..self }
     }
 
     /// A command mends it, and another undoes that.
     pub(crate) fn command(self, fix: impl Into<String>, undo: impl Into<String>) -> Self {
-        Self {
-            fix: Fix::Command(fix.into()),
-            undo: undo.into(),
-            ..self
-        }
+        Self { fix: Fix::Command(fix.into()), undo: undo.into(), ..self }
     }
 
     /// A person must decide about this.
     pub(crate) fn ask(self, question: impl Into<String>) -> Self {
-        Self {
-            fix: Fix::Ask(question.into()),
-            undo: String::new(),
-            ..self
-        }
+        Self { fix: Fix::Ask(question.into()), undo: String::new(), ..self }
     }
 
     /// The finding of that control.

@@ -51,16 +51,12 @@ pub fn audit(facts: &Facts, policy: &Policy) -> Audit {
             Verdict::Silent(reason) => audit.not_applicable.push((control.id, reason)),
             Verdict::Judged(faults) if faults.is_empty() => audit.passed.push(control.id),
             Verdict::Judged(faults) => {
-                audit
-                    .findings
-                    .extend(faults.into_iter().map(|fault| fault.of(control)));
+                audit.findings.extend(faults.into_iter().map(|fault| fault.of(control)));
             }
         }
     }
     // Stable: within a severity the catalogue's order stays.
-    audit
-        .findings
-        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    audit.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     audit
 }
 

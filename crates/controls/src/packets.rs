@@ -48,19 +48,14 @@ impl<'a> Filter<'a> {
         };
         let legacy = match &facts.firewall.legacy_tables {
             Fact::Known(tables) if tables.is_empty() => None,
-            Fact::Known(tables) => Some(format!(
-                "the old x_tables are in use ({}), and are not seen",
-                tables.join(", ")
-            )),
-            Fact::Unknown(reason) => Some(format!(
-                "whether the old x_tables are in use is not known: {reason}"
-            )),
+            Fact::Known(tables) => {
+                Some(format!("the old x_tables are in use ({}), and are not seen", tables.join(", ")))
+            }
+            Fact::Unknown(reason) => {
+                Some(format!("whether the old x_tables are in use is not known: {reason}"))
+            }
         };
-        Ok(Self {
-            facts,
-            machine: Machine::new(&ruleset.tables),
-            legacy,
-        })
+        Ok(Self { facts, machine: Machine::new(&ruleset.tables), legacy })
     }
 
     /// What becomes of the first packet from `peer` to a port of this host.
@@ -74,11 +69,7 @@ impl<'a> Filter<'a> {
             return Fate::Unknown(format!("{peer} and {local} are of two families"));
         };
         let packet = packet.arriving_on(interface_of(self.facts, local.ip()));
-        self.read(
-            &self
-                .machine
-                .decide_along(&[Hook::Prerouting, Hook::Input], &packet),
-        )
+        self.read(&self.machine.decide_along(&[Hook::Prerouting, Hook::Input], &packet))
     }
 
     /// What becomes of the answer to the first packet of a TCP connection.
@@ -86,30 +77,16 @@ impl<'a> Filter<'a> {
         let Ok(mut packet) = Packet::tcp(local, SocketAddr::new(peer, CLIENT_PORT)) else {
             return Fate::Unknown(format!("{peer} and {local} are of two families"));
         };
-        packet.payload = Payload::Tcp {
-            source: local.port(),
-            destination: CLIENT_PORT,
-            flags: SYN_ACK,
-        };
-        let packet = packet
-            .leaving_by(interface_of(self.facts, local.ip()))
-            .in_state(State::Established);
-        self.read(
-            &self
-                .machine
-                .decide_along(&[Hook::Output, Hook::Postrouting], &packet),
-        )
+        packet.payload = Payload::Tcp { source: local.port(), destination: CLIENT_PORT, flags: SYN_ACK };
+        let packet = packet.leaving_by(interface_of(self.facts, local.ip())).in_state(State::Established);
+        self.read(&self.machine.decide_along(&[Hook::Output, Hook::Postrouting], &packet))
     }
 
     fn read(&self, decision: &Decision) -> Fate {
         let by = decision.decided_by.to_string();
         let is_rate = |reason: &Reason| matches!(reason, Reason::Rate { .. });
         let known = decision.certain || decision.depends_on.iter().all(is_rate);
-        match (
-            decision.verdict.is_accept(),
-            decision.verdict.is_refusal(),
-            &self.legacy,
-        ) {
+        match (decision.verdict.is_accept(), decision.verdict.is_refusal(), &self.legacy) {
             (true, _, Some(reason)) => Fate::Unknown(reason.clone()),
             (true, _, None) if known => Fate::Passes(by),
             // A rate that is kept would have let it through: what is past the rate is stopped.
@@ -131,16 +108,10 @@ fn interface_of(facts: &Facts, local: IpAddr) -> String {
     if local.is_loopback() {
         return "lo".to_owned();
     }
-    let addresses = facts
-        .network
-        .addresses
-        .known()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
+    let addresses = facts.network.addresses.known().map(Vec::as_slice).unwrap_or_default();
     let own = addresses.iter().find(|address| address.address.addr() == local);
     let other = addresses.iter().find(|address| address.link != "lo");
-    own.or(other)
-        .map_or_else(|| "eth0".to_owned(), |address| address.link.clone())
+    own.or(other).map_or_else(|| "eth0".to_owned(), |address| address.link.clone())
 }
 
 /// An address of this host in each family that others can reach: its own where it has one, and a documentation address
@@ -150,17 +121,9 @@ pub(crate) fn own_addresses(facts: &Facts) -> Vec<IpAddr> {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
         IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
     };
-    let addresses = facts
-        .network
-        .addresses
-        .known()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let mut own: Vec<IpAddr> = addresses
-        .iter()
-        .map(|address| address.address.addr())
-        .filter(reachable)
-        .collect();
+    let addresses = facts.network.addresses.known().map(Vec::as_slice).unwrap_or_default();
+    let mut own: Vec<IpAddr> =
+        addresses.iter().map(|address| address.address.addr()).filter(reachable).collect();
     if own.is_empty() {
         own = vec![
             IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -184,9 +147,5 @@ pub(crate) fn both_families(facts: &Facts) -> [IpAddr; 2] {
 
 /// Somebody of the same family.
 pub(crate) fn somebody_like(address: IpAddr) -> IpAddr {
-    if address.is_ipv4() {
-        SOMEBODY[0]
-    } else {
-        SOMEBODY[1]
-    }
+    if address.is_ipv4() { SOMEBODY[0] } else { SOMEBODY[1] }
 }

@@ -44,18 +44,15 @@ pub(crate) fn shadow_of<'f>(facts: &'f Facts, name: &str) -> Result<Option<&'f S
 pub(crate) fn groups_of(facts: &Facts, account: &Account) -> Result<Vec<String>, NotKnown> {
     let groups = groups(facts)?;
     let primary = groups.iter().filter(|group| group.gid == account.gid);
-    let others = groups
-        .iter()
-        .filter(|group| group.gid != account.gid && group.members.contains(&account.name));
+    let others =
+        groups.iter().filter(|group| group.gid != account.gid && group.members.contains(&account.name));
     Ok(primary.chain(others).map(|group| group.name.clone()).collect())
 }
 
 /// The ids of all groups that an account is in.
 pub(crate) fn group_ids_of(facts: &Facts, account: &Account) -> Result<Vec<u32>, NotKnown> {
-    let others = groups(facts)?
-        .iter()
-        .filter(|group| group.members.contains(&account.name))
-        .map(|group| group.gid);
+    let others =
+        groups(facts)?.iter().filter(|group| group.members.contains(&account.name)).map(|group| group.gid);
     Ok(std::iter::once(account.gid).chain(others).collect())
 }
 
@@ -71,28 +68,18 @@ pub(crate) fn has_usable_password(facts: &Facts, name: &str) -> Result<bool, Not
 pub(crate) fn sudo_of<'f>(facts: &'f Facts, name: &str) -> Result<&'f SudoListing, NotKnown> {
     match facts.sudo.get(name) {
         Some(listing) => known(listing, &format!("what sudo grants {name}")),
-        None => Err(NotKnown::new(
-            format!("what sudo grants {name} could not be read"),
-            "was not looked at",
-        )),
+        None => Err(NotKnown::new(format!("what sudo grants {name} could not be read"), "was not looked at")),
     }
 }
 
 /// The login shell, `/bin/sh` where the field is empty (passwd(5)).
 pub(crate) fn shell_of(account: &Account) -> PathBuf {
-    if account.shell.as_os_str().is_empty() {
-        PathBuf::from("/bin/sh")
-    } else {
-        account.shell.clone()
-    }
+    if account.shell.as_os_str().is_empty() { PathBuf::from("/bin/sh") } else { account.shell.clone() }
 }
 
 /// Whether a shell turns every login away.
 pub(crate) fn turns_away(shell: &Path) -> bool {
-    matches!(
-        shell.file_name().and_then(|name| name.to_str()),
-        Some("nologin" | "false")
-    )
+    matches!(shell.file_name().and_then(|name| name.to_str()), Some("nologin" | "false"))
 }
 
 /// `/etc/passwd:LINE`.

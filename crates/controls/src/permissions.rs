@@ -21,22 +21,13 @@ pub(crate) struct Demand {
 
 impl Demand {
     /// Root owns it and nobody else writes it.
-    pub(crate) const ROOT_ALONE_WRITES: Self = Self {
-        most: 0o7755,
-        required: true,
-    };
+    pub(crate) const ROOT_ALONE_WRITES: Self = Self { most: 0o7755, required: true };
     /// Root owns it, its group reads it at most, nobody else has any part in it.
-    pub(crate) const SECRET: Self = Self {
-        most: 0o640,
-        required: true,
-    };
+    pub(crate) const SECRET: Self = Self { most: 0o640, required: true };
 
     /// The same, where there is such a file.
     pub(crate) const fn where_present(self) -> Self {
-        Self {
-            required: false,
-            ..self
-        }
+        Self { required: false, ..self }
     }
 }
 
@@ -47,24 +38,15 @@ pub(crate) fn check_path(facts: &Facts, path: &Path, demand: Demand) -> Vec<Faul
         Ok(entry) => entry,
         Err(_) if !demand.required => return Vec::new(),
         Err(reason) => {
-            return vec![Fault::unknown(
-                format!("the mode of {shown} is not known"),
-                reason,
-            )];
+            return vec![Fault::unknown(format!("the mode of {shown} is not known"), reason)];
         }
     };
     let mut faults = Vec::new();
     if entry.uid != 0 {
         faults.push(
-            Fault::new(format!(
-                "{shown} belongs to user id {} and not to root",
-                entry.uid
-            ))
-            .decided_by(describe(path, entry))
-            .command(
-                format!("chown root {shown}"),
-                format!("chown {} {shown}", entry.uid),
-            ),
+            Fault::new(format!("{shown} belongs to user id {} and not to root", entry.uid))
+                .decided_by(describe(path, entry))
+                .command(format!("chown root {shown}"), format!("chown {} {shown}", entry.uid)),
         );
     }
     // Group 0 has root alone in it.
@@ -75,10 +57,7 @@ pub(crate) fn check_path(facts: &Facts, path: &Path, demand: Demand) -> Vec<Faul
         faults.push(
             Fault::new(format!("{shown} is {}", excess_in_words(excess)))
                 .decided_by(describe(path, entry))
-                .command(
-                    format!("chmod {better:04o} {shown}"),
-                    format!("chmod {:04o} {shown}", entry.mode),
-                ),
+                .command(format!("chmod {better:04o} {shown}"), format!("chmod {:04o} {shown}", entry.mode)),
         );
     }
     faults
@@ -94,12 +73,7 @@ fn excess_in_words(excess: u32) -> &'static str {
 
 /// `/etc/shadow (mode 0644, owner 0)`.
 pub(crate) fn describe(path: &Path, entry: &Entry) -> String {
-    format!(
-        "{} (mode {:04o}, owner {})",
-        path.display(),
-        entry.mode,
-        entry.uid
-    )
+    format!("{} (mode {:04o}, owner {})", path.display(), entry.mode, entry.uid)
 }
 
 /// What is at a path, symbolic links followed; or why that is not known.
@@ -175,10 +149,7 @@ pub(crate) fn loose_paths(facts: &Facts, file: &Path, account: &Account) -> Vec<
     let file = resolve(facts, file);
     let up_to_home = file.ancestors().position(|path| path == home && path != file);
     let count = up_to_home.map_or(usize::MAX, |position| position + 1);
-    file.ancestors()
-        .take(count)
-        .filter_map(|path| loose(facts, path, account))
-        .collect()
+    file.ancestors().take(count).filter_map(|path| loose(facts, path, account)).collect()
 }
 
 /// What `StrictModes` has against one path.
@@ -187,10 +158,8 @@ pub(crate) fn loose(facts: &Facts, path: &Path, account: &Account) -> Option<Loo
         Err(reason) => Some(Loose::Unknown(reason)),
         Ok(entry) => {
             let foreign = entry.uid != 0 && entry.uid != account.uid;
-            (foreign || entry.mode & OTHERS_WRITE != 0).then(|| Loose::Unsafe {
-                path: path.to_path_buf(),
-                entry: entry.clone(),
-            })
+            (foreign || entry.mode & OTHERS_WRITE != 0)
+                .then(|| Loose::Unsafe { path: path.to_path_buf(), entry: entry.clone() })
         }
     }
 }

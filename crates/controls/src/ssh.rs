@@ -6,6 +6,7 @@
 
 mod crypto;
 mod desired;
+mod doors;
 mod files;
 mod listen;
 mod login;
@@ -19,6 +20,10 @@ use host::Facts;
 
 pub(crate) use crypto::{sh16_ciphers, sh17_macs, sh18_key_exchange, sh19_signatures};
 pub use desired::{DROP_IN, Desired, Impossible, desired};
+pub(crate) use doors::{
+    sh1_root_login, sh2_passwords, sh3_keyboard_interactive, sh4_empty_passwords, sh6_hosts,
+    sh7_strict_modes, sh8_environment, sh9_forwarding, sh14_log_level, sh15_pam,
+};
 pub(crate) use files::{
     sh25_nothing_shadowed, sh26_nothing_strayed, sh27_syntax, sh28_config_files, sh29_authorized_keys,
 };
@@ -26,10 +31,6 @@ pub(crate) use listen::sh31_ports;
 pub use listen::{Listen, listens};
 pub(crate) use listen::{listening, ports};
 pub(crate) use login::{fault as condition_fault, sh5_public_key, sh10_allow_lists};
-pub(crate) use rules::{
-    sh1_root_login, sh2_passwords, sh3_keyboard_interactive, sh4_empty_passwords, sh6_hosts,
-    sh7_strict_modes, sh8_environment, sh9_forwarding, sh14_log_level, sh15_pam,
-};
 pub use running::is_stale;
 pub(crate) use running::sh24_file_and_running;
 pub(crate) use view::{Effective, Sshd, Unread, addresses_match, keys_files, name_in, pattern_matches};
@@ -44,11 +45,7 @@ pub(crate) fn as_applied(policy: &policy::Policy, facts: &Facts) -> Option<Sshd>
 /// conditions of its configuration alone, as far as they are known.
 pub fn admits(facts: &Facts, account: &str, server: SocketAddr) -> bool {
     use crate::way_in::{Connection, Holds, Requirement, judge};
-    let connection = Connection {
-        peer: server.ip(),
-        local: server.ip(),
-        local_port: server.port(),
-    };
+    let connection = Connection { peer: server.ip(), local: server.ip(), local_port: server.port() };
     let asked = |name| match name {
         Requirement::PublicKeyLogin
         | Requirement::Methods
@@ -69,7 +66,8 @@ pub fn admits(facts: &Facts, account: &str, server: SocketAddr) -> bool {
         | Requirement::Sudo
         | Requirement::SudoPassword => false,
     };
-    judge(facts, account, Some(&connection))
-        .iter()
-        .all(|one| !asked(one.name) || one.holds == Holds::Yes)
+    judge(facts, account, Some(&connection)).iter().all(|one| !asked(one.name) || one.holds == Holds::Yes)
 }
+
+#[cfg(test)]
+mod tests;

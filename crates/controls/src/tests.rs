@@ -10,11 +10,7 @@ use crate::fixture::{ADMIN, Build, DEBIAN_CONFIG, debian, policy, secured};
 #[track_caller]
 fn assert_clean(facts: &Facts, policy: &Policy) {
     let audit = audit(facts, policy);
-    let bad: Vec<_> = audit
-        .findings
-        .iter()
-        .filter(|finding| finding.severity >= Severity::Medium)
-        .collect();
+    let bad: Vec<_> = audit.findings.iter().filter(|finding| finding.severity >= Severity::Medium).collect();
     assert!(bad.is_empty() && audit.is_clean(), "{bad:#?}");
 }
 
@@ -37,55 +33,46 @@ fn sabotage() -> Vec<Part> {
     }
     vec![
         ("empty passwords allowed", "SH4", |facts| {
-            config(facts, "PermitEmptyPasswords yes")
+            config(facts, "PermitEmptyPasswords yes");
         }),
         ("an account without a password", "US4", |facts| {
-            facts
-                .user("bob", 1001, "/home/bob", "/bin/bash")
-                .directory("/home/bob", 0o755, 1001);
+            facts.user("bob", 1001, "/home/bob", "/bin/bash").directory("/home/bob", 0o755, 1001);
             facts.shadow_of("bob").password = PasswordState::Empty;
-            for path in [
-                "/home/bob/.ssh",
-                "/home/bob/.ssh/authorized_keys",
-                "/home/bob/.ssh/authorized_keys2",
-            ] {
+            for path in
+                ["/home/bob/.ssh", "/home/bob/.ssh/authorized_keys", "/home/bob/.ssh/authorized_keys2"]
+            {
                 facts.files.insert(path.into(), host::facts::FileFact::Absent);
             }
         }),
         ("password login", "SH2", |facts| {
-            config(facts, "PasswordAuthentication yes")
+            config(facts, "PasswordAuthentication yes");
         }),
         ("host-based login", "SH6", |facts| {
-            config(facts, "HostbasedAuthentication yes")
+            config(facts, "HostbasedAuthentication yes");
         }),
         ("CBC and 3DES", "SH16", |facts| {
-            config(facts, "Ciphers +aes256-cbc,3des-cbc")
+            config(facts, "Ciphers +aes256-cbc,3des-cbc");
         }),
-        ("hmac-md5", "SH17", |facts| config(facts, "MACs +hmac-md5")),
+        ("hmac-md5", "SH17", |facts| {
+            config(facts, "MACs +hmac-md5");
+        }),
         ("group1-sha1", "SH18", |facts| {
-            config(facts, "KexAlgorithms +diffie-hellman-group1-sha1")
+            config(facts, "KexAlgorithms +diffie-hellman-group1-sha1");
         }),
         ("ssh-rsa", "SH19", |facts| {
-            config(
-                facts,
-                "HostKeyAlgorithms +ssh-rsa\nPubkeyAcceptedAlgorithms +ssh-rsa",
-            )
+            config(facts, "HostKeyAlgorithms +ssh-rsa\nPubkeyAcceptedAlgorithms +ssh-rsa");
         }),
         ("root from all of IPv4 by a Match block", "SH1", |facts| {
-            facts.sshd_config(&format!(
-                "{DEBIAN_CONFIG}Match Address 0.0.0.0/0\n  PermitRootLogin yes\n"
-            ));
+            facts.sshd_config(&format!("{DEBIAN_CONFIG}Match Address 0.0.0.0/0\n  PermitRootLogin yes\n"));
         }),
         ("root's keys writable by all", "SH29", |facts| {
-            facts
-                .directory("/root/.ssh", 0o777, 0)
-                .file_with("/root/.ssh/authorized_keys", 0o666, 0, "");
+            facts.directory("/root/.ssh", 0o777, 0).file_with("/root/.ssh/authorized_keys", 0o666, 0, "");
         }),
         ("a home writable by all", "SH29", |facts| {
-            facts.entry("/home/deploy").mode = 0o777
+            facts.entry("/home/deploy").mode = 0o777;
         }),
         ("ports 22 and 2222", "SH31", |facts| {
-            config(facts, "Port 22\nPort 2222")
+            config(facts, "Port 22\nPort 2222");
         }),
     ]
 }
@@ -120,27 +107,16 @@ fn all_twelve_parts_together_are_found() {
     facts.drop_in("00-a.conf", text);
     let audit = audit(&facts, &policy());
     for (part, control, _) in sabotage() {
-        assert!(
-            audit.findings.iter().any(|finding| finding.id.0 == control),
-            "{part}"
-        );
+        assert!(audit.findings.iter().any(|finding| finding.id.0 == control), "{part}");
     }
 }
 
 #[test]
 fn what_apply_mends_is_gone_once_the_drop_in_and_the_filter_are_there() {
     let before = audit(&debian(), &policy());
-    let mendable: Vec<_> = before
-        .findings
-        .iter()
-        .filter(|finding| finding.fix == Fix::Apply)
-        .collect();
+    let mendable: Vec<_> = before.findings.iter().filter(|finding| finding.fix == Fix::Apply).collect();
     for id in ["SH1", "SH2", "SH9", "SH17", "FW1", "FW3"] {
-        assert!(
-            mendable.iter().any(|finding| finding.id.0 == id),
-            "{id}: {:#?}",
-            before.findings
-        );
+        assert!(mendable.iter().any(|finding| finding.id.0 == id), "{id}: {:#?}", before.findings);
     }
     assert_clean(&secured(), &policy());
 }
@@ -150,10 +126,7 @@ fn a_host_of_which_nothing_is_known_passes_nothing() {
     let audit = audit(&Facts::default(), &Policy::default());
     assert_eq!(audit.passed, [], "{:?}", audit.passed);
     assert!(
-        audit
-            .findings
-            .iter()
-            .all(|finding| matches!(finding.state, State::Unknown(_))),
+        audit.findings.iter().all(|finding| matches!(finding.state, State::Unknown(_))),
         "{:#?}",
         audit.findings
     );
@@ -164,19 +137,9 @@ fn findings_come_worst_first_and_say_what_to_do() {
     let mut facts = debian();
     facts.shadow_of(ADMIN).max_age = Some(60);
     let audit = audit(&facts, &policy());
-    assert!(
-        audit
-            .findings
-            .is_sorted_by_key(|finding| std::cmp::Reverse(finding.severity))
-    );
+    assert!(audit.findings.is_sorted_by_key(|finding| std::cmp::Reverse(finding.severity)));
     for finding in &audit.findings {
-        assert!(
-            !finding.what.is_empty() && !finding.decided_by.is_empty(),
-            "{finding:#?}"
-        );
-        assert!(
-            finding.fix == Fix::Apply || finding.undo != "gabion rollback",
-            "{finding:#?}"
-        );
+        assert!(!finding.what.is_empty() && !finding.decided_by.is_empty(), "{finding:#?}");
+        assert!(finding.fix == Fix::Apply || finding.undo != "gabion rollback", "{finding:#?}");
     }
 }

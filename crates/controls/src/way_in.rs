@@ -37,16 +37,7 @@ impl Connection {
     /// How the person that runs this came in; none where that was not over SSH.
     pub fn of(way_in: &WayIn) -> Option<Self> {
         match way_in.via {
-            Via::Ssh {
-                peer,
-                local,
-                local_port,
-                ..
-            } => Some(Self {
-                peer,
-                local,
-                local_port,
-            }),
+            Via::Ssh { peer, local, local_port, .. } => Some(Self { peer, local, local_port }),
             Via::Console => None,
         }
     }
@@ -160,30 +151,15 @@ pub enum Holds {
 
 impl Condition {
     fn yes(name: Requirement, what: impl Into<String>) -> Self {
-        Self {
-            name,
-            holds: Holds::Yes,
-            what: what.into(),
-            decided_by: Vec::new(),
-        }
+        Self { name, holds: Holds::Yes, what: what.into(), decided_by: Vec::new() }
     }
 
     fn no(name: Requirement, what: impl Into<String>) -> Self {
-        Self {
-            name,
-            holds: Holds::No,
-            what: what.into(),
-            decided_by: Vec::new(),
-        }
+        Self { name, holds: Holds::No, what: what.into(), decided_by: Vec::new() }
     }
 
     fn unknown(name: Requirement, what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            name,
-            holds: Holds::Unknown(reason.into()),
-            what: what.into(),
-            decided_by: Vec::new(),
-        }
+        Self { name, holds: Holds::Unknown(reason.into()), what: what.into(), decided_by: Vec::new() }
     }
 
     /// A condition that rests on a fact that is not known.
@@ -268,9 +244,7 @@ pub(crate) fn judge_best(
     name: &str,
     connections: &[Connection],
 ) -> Vec<Condition> {
-    let judged = connections
-        .iter()
-        .map(|connection| judge_one(facts, sshd, name, connection));
+    let judged = connections.iter().map(|connection| judge_one(facts, sshd, name, connection));
     let failing =
         |conditions: &Vec<Condition>| conditions.iter().filter(|one| one.holds != Holds::Yes).count();
     judged.min_by_key(failing).unwrap_or_default()
@@ -290,12 +264,7 @@ fn judge_one(
         }
         Ok(Some(account)) => account,
     };
-    let attempt = Attempt {
-        facts,
-        account,
-        connection,
-        sshd,
-    };
+    let attempt = Attempt { facts, account, connection, sshd };
     let exists = Condition::yes(Requirement::Account, format!("the account {name} exists"))
         .at(crate::people::passwd_place(account));
     let judged = CONDITIONS

@@ -30,9 +30,7 @@ fn an_empty_password_is_found_in_shadow_and_in_passwd() {
     assert_eq!(finding.fix, Fix::Command("passwd -l deploy".to_owned()));
 
     let mut facts = debian();
-    let Fact::Known(users) = &mut facts.accounts.users else {
-        unreachable!()
-    };
+    let Fact::Known(users) = &mut facts.accounts.users else { unreachable!() };
     users[1].passwd_field_empty = true;
     assert_eq!(only("US4", &facts, &policy()).decided_by, ["/etc/passwd:2"]);
 }
@@ -53,11 +51,7 @@ fn sudoers_that_visudo_refuses_or_that_others_write_are_found() {
     let mut facts = debian();
     assert_holds("US5", &facts, &policy());
     facts.sudoers.check = Fact::Known(Some("/etc/sudoers:3: syntax error".to_owned()));
-    assert!(
-        only("US5", &facts, &policy())
-            .what
-            .contains("/etc/sudoers:3: syntax error")
-    );
+    assert!(only("US5", &facts, &policy()).what.contains("/etc/sudoers:3: syntax error"));
 
     let mut facts = debian();
     facts.entry("/etc/sudoers").mode = 0o666;
@@ -76,9 +70,7 @@ fn sudo_without_a_password_is_for_those_the_policy_means() {
     let mut facts = debian();
     // Locked, so sudo could not ask for anything: `auto` spares it.
     assert_holds("US6", &facts, &policy());
-    facts
-        .user("bob", 1001, "/home/bob", "/bin/bash")
-        .grant_sudo("bob", true);
+    facts.user("bob", 1001, "/home/bob", "/bin/bash").grant_sudo("bob", true);
     let finding = only("US6", &facts, &policy());
     assert_eq!(finding.what, "bob may run everything as root without a password");
     assert_eq!(
@@ -92,9 +84,7 @@ fn sudo_without_a_password_is_for_those_the_policy_means() {
 
     let mut facts = debian();
     facts.grant_sudo("bob", false);
-    let Some(Fact::Known(listing)) = facts.sudo.get_mut("bob") else {
-        unreachable!()
-    };
+    let Some(Fact::Known(listing)) = facts.sudo.get_mut("bob") else { unreachable!() };
     (listing.all, listing.no_password_rules) = (false, vec!["/etc/sudoers.d/bob:1".to_owned()]);
     assert_eq!(only("US6", &facts, &policy()).severity, Severity::Low);
 }
@@ -105,14 +95,8 @@ fn a_password_that_nobody_knows_must_not_expire() {
     assert_holds("US7", &facts, &policy());
     facts.shadow_of(ADMIN).max_age = Some(60);
     let finding = only("US7", &facts, &policy());
-    assert_eq!(
-        finding.what,
-        "the password of deploy, who has none to type, expires after 60 days"
-    );
-    assert_eq!(
-        (finding.fix, finding.undo.as_str()),
-        (Fix::Apply, "gabion rollback")
-    );
+    assert_eq!(finding.what, "the password of deploy, who has none to type, expires after 60 days");
+    assert_eq!((finding.fix, finding.undo.as_str()), (Fix::Apply, "gabion rollback"));
 
     let command = only("US7", &facts, &Policy::default()).fix;
     assert_eq!(command, Fix::Command("chage -M -1 deploy".to_owned()));
@@ -122,10 +106,7 @@ fn a_password_that_nobody_knows_must_not_expire() {
     assert_eq!(only("US7", &facts, &policy()).decided_by, ["/etc/shadow:3"]);
 
     let mut facts = debian();
-    let typed = PasswordState::Usable {
-        method: "y".to_owned(),
-        digest: "00".to_owned(),
-    };
+    let typed = PasswordState::Usable { method: "y".to_owned(), digest: "00".to_owned() };
     (facts.shadow_of(ADMIN).max_age, facts.shadow_of(ADMIN).password) = (Some(60), typed);
     assert_holds("US7", &facts, &policy());
 }
@@ -135,15 +116,10 @@ fn a_system_account_with_shell_and_password_is_found() {
     let mut facts = debian();
     facts.user("postgres", 110, "/var/lib/postgresql", "/bin/bash");
     assert_holds("US10", &facts, &policy());
-    facts.shadow_of("postgres").password = PasswordState::Usable {
-        method: "6".to_owned(),
-        digest: "00".to_owned(),
-    };
+    facts.shadow_of("postgres").password =
+        PasswordState::Usable { method: "6".to_owned(), digest: "00".to_owned() };
     let finding = only("US10", &facts, &policy());
-    assert_eq!(
-        finding.fix,
-        Fix::Command("usermod -s /usr/sbin/nologin postgres".to_owned())
-    );
+    assert_eq!(finding.fix, Fix::Command("usermod -s /usr/sbin/nologin postgres".to_owned()));
     assert_eq!(finding.undo, "usermod -s /bin/bash postgres");
 }
 
@@ -157,9 +133,6 @@ fn account_files_that_others_write_or_read_are_found() {
     assert_eq!(finding.fix, Fix::Command("chmod 0640 /etc/shadow".to_owned()));
 
     let mut facts = debian();
-    facts.files.insert(
-        "/etc/passwd".into(),
-        FileFact::Unreadable("input/output error".to_owned()),
-    );
+    facts.files.insert("/etc/passwd".into(), FileFact::Unreadable("input/output error".to_owned()));
     assert!(matches!(only("US11", &facts, &policy()).state, State::Unknown(_)));
 }

@@ -8,22 +8,15 @@ use crate::finding::{Fix, State};
 use crate::fixture::{assert_holds, debian, judge, listener, load, only, policy, secured, unit};
 
 fn console(facts: &mut Facts) {
-    facts.way_in = Fact::Known(WayIn {
-        via: Via::Console,
-        user: None,
-        started_ticks: None,
-        session_pid: None,
-    });
+    facts.way_in =
+        Fact::Known(WayIn { via: Via::Console, user: None, started_ticks: None, session_pid: None });
 }
 
 /// A table whose input hook does with every packet what its policy says.
 fn table(family: Family, policy: ChainPolicy) -> TableDump {
     let point = HookPoint::Input;
     let mut dump = TableDump::new(Table::new(family, "other"));
-    dump.chains.push(ChainDump {
-        chain: Chain::base("input", point, 0, policy),
-        rules: Vec::new(),
-    });
+    dump.chains.push(ChainDump { chain: Chain::base("input", point, 0, policy), rules: Vec::new() });
     dump
 }
 
@@ -34,11 +27,7 @@ fn a_host_without_a_filter_lets_everything_in_by_both_families() {
     let what: Vec<&str> = findings.iter().map(|finding| finding.what.as_str()).collect();
     assert_eq!(what.len(), 4, "{what:?}");
     assert!(what[0].contains("IPv4") && what[3].contains("IPv6"), "{what:?}");
-    assert!(
-        findings
-            .iter()
-            .all(|finding| finding.fix == Fix::Apply && finding.severity == Severity::High)
-    );
+    assert!(findings.iter().all(|finding| finding.fix == Fix::Apply && finding.severity == Severity::High));
 }
 
 #[test]
@@ -60,20 +49,12 @@ fn an_unknown_filter_and_the_old_tables_are_no_pass() {
     let mut facts = secured();
     facts.firewall.ruleset = Fact::Unknown("operation not permitted".to_owned());
     for id in ["FW1", "FW2", "FW5"] {
-        assert!(
-            matches!(only(id, &facts, &policy()).state, State::Unknown(_)),
-            "{id}"
-        );
+        assert!(matches!(only(id, &facts, &policy()).state, State::Unknown(_)), "{id}");
     }
     let mut facts = debian();
     facts.firewall.legacy_tables = Fact::Known(vec!["ip filter".to_owned()]);
     let findings = judge("FW1", &facts, &policy()).unwrap();
-    assert!(
-        findings
-            .iter()
-            .all(|finding| matches!(finding.state, State::Unknown(_))),
-        "{findings:#?}"
-    );
+    assert!(findings.iter().all(|finding| matches!(finding.state, State::Unknown(_))), "{findings:#?}");
     // What nf_tables refuses stays refused, whatever the old tables say.
     let mut facts = secured();
     facts.firewall.legacy_tables = Fact::Known(vec!["ip filter".to_owned()]);
@@ -113,11 +94,7 @@ fn from_the_console_a_connection_from_somewhere_is_enough() {
     let mut policy = policy();
     policy.firewall.allow[0].from = vec!["172.16.9.0/24".parse().unwrap()];
     crate::fixture::apply_filter(&mut facts, &policy);
-    assert_eq!(
-        only("FW2", &facts, &policy).severity,
-        Severity::Critical,
-        "the client is elsewhere"
-    );
+    assert_eq!(only("FW2", &facts, &policy).severity, Severity::Critical, "the client is elsewhere");
     console(&mut facts);
     assert_holds("FW2", &facts, &policy);
 }
@@ -125,17 +102,11 @@ fn from_the_console_a_connection_from_somewhere_is_enough() {
 #[test]
 fn the_ruleset_must_come_back_after_a_boot() {
     assert_holds("FW3", &secured(), &policy());
-    assert_eq!(
-        only("FW3", &debian(), &policy()).what,
-        "nothing loads a packet filter at boot"
-    );
+    assert_eq!(only("FW3", &debian(), &policy()).what, "nothing loads a packet filter at boot");
 
     let mut facts = secured();
     facts.system.units = Fact::Known(vec![unit("gabion-firewall.service", "active", "disabled", &[])]);
-    assert_eq!(
-        only("FW3", &facts, &policy()).what,
-        "the ruleset is not loaded at boot"
-    );
+    assert_eq!(only("FW3", &facts, &policy()).what, "the ruleset is not loaded at boot");
     let link = host::facts::Entry {
         kind: EntryKind::Symlink("../gabion-firewall.service".into()),
         ..host::facts::Entry::default()
@@ -147,23 +118,15 @@ fn the_ruleset_must_come_back_after_a_boot() {
 #[test]
 fn the_saved_ruleset_must_be_the_one_in_force() {
     let mut facts = secured();
-    let Fact::Known(ruleset) = &mut facts.firewall.ruleset else {
-        panic!("ruleset")
-    };
+    let Fact::Known(ruleset) = &mut facts.firewall.ruleset else { panic!("ruleset") };
     ruleset.tables[0].chains[0].rules.pop();
     let finding = only("FW3", &facts, &policy());
-    assert_eq!(
-        finding.what,
-        "the ruleset that the next boot loads is not the one in force"
-    );
+    assert_eq!(finding.what, "the ruleset that the next boot loads is not the one in force");
     assert_eq!(finding.decided_by, [SAVED]);
 
     let mut facts = secured();
     facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset::default());
-    assert_eq!(
-        only("FW3", &facts, &policy()).what,
-        "the saved ruleset is not in force"
-    );
+    assert_eq!(only("FW3", &facts, &policy()).what, "the saved ruleset is not in force");
 
     let mut facts = secured();
     facts.files.insert(SAVED.into(), FileFact::Absent);
@@ -172,48 +135,31 @@ fn the_saved_ruleset_must_be_the_one_in_force() {
 
 #[test]
 fn another_manager_persists_where_it_starts_at_boot_and_two_are_one_too_many() {
-    let manager = |name: &str, enabled| Manager {
-        name: name.to_owned(),
-        active: true,
-        enabled,
-    };
+    let manager = |name: &str, enabled| Manager { name: name.to_owned(), active: true, enabled };
     let mut facts = debian();
     load(&mut facts, table(Family::Inet, ChainPolicy::Drop));
     facts.firewall.managers = Fact::Known(vec![manager("ufw.service", true)]);
     assert_holds("FW3", &facts, &policy());
     assert_holds("FW4", &facts, &policy());
     facts.firewall.managers = Fact::Known(vec![manager("ufw.service", false)]);
-    assert_eq!(
-        only("FW3", &facts, &policy()).what,
-        "ufw.service runs, and does not start at boot"
-    );
+    assert_eq!(only("FW3", &facts, &policy()).what, "ufw.service runs, and does not start at boot");
 
-    facts.firewall.managers = Fact::Known(vec![
-        manager("ufw.service", true),
-        manager("firewalld.service", true),
-    ]);
+    facts.firewall.managers =
+        Fact::Known(vec![manager("ufw.service", true), manager("firewalld.service", true)]);
     let finding = only("FW4", &facts, &policy());
-    assert_eq!(
-        finding.fix,
-        Fix::Ask("keep one: systemctl disable --now firewalld.service".to_owned())
-    );
+    assert_eq!(finding.fix, Fix::Ask("keep one: systemctl disable --now firewalld.service".to_owned()));
 
     let mut facts = secured();
     assert_holds("FW4", &facts, &policy());
     facts.firewall.managers = Fact::Known(vec![manager("ufw.service", true)]);
     let finding = only("FW4", &facts, &policy());
-    assert_eq!(
-        finding.fix,
-        Fix::Ask("keep one: systemctl disable --now ufw.service".to_owned())
-    );
+    assert_eq!(finding.fix, Fix::Ask("keep one: systemctl disable --now ufw.service".to_owned()));
     facts.firewall.managers = Fact::Unknown("systemctl failed".to_owned());
     assert!(matches!(only("FW4", &facts, &policy()).state, State::Unknown(_)));
 }
 
 fn listening(facts: &mut Facts, more: Vec<Listener>) {
-    let Fact::Known(listeners) = &mut facts.network.listeners else {
-        panic!("listeners")
-    };
+    let Fact::Known(listeners) = &mut facts.network.listeners else { panic!("listeners") };
     listeners.extend(more);
 }
 
@@ -253,13 +199,7 @@ fn a_rule_without_a_listener_is_worth_knowing_and_no_more() {
     });
     let facts = crate::fixture::secured_by(&policy);
     let finding = only("FW5", &facts, &policy);
-    assert_eq!(
-        finding.what,
-        "the policy allows tcp/443, and nothing listens there"
-    );
-    assert_eq!(
-        (finding.severity, finding.decided_by),
-        (Severity::Info, vec!["policy.toml:12".to_owned()])
-    );
+    assert_eq!(finding.what, "the policy allows tcp/443, and nothing listens there");
+    assert_eq!((finding.severity, finding.decided_by), (Severity::Info, vec!["policy.toml:12".to_owned()]));
     assert!(crate::audit(&facts, &policy).is_clean());
 }

@@ -3,7 +3,7 @@
 use policy::Crypto;
 use sshd_config::{Constraint, Family, Keyword, Setting, ValueType};
 
-use super::rules::places;
+use super::doors::places;
 use super::view::Sshd;
 use crate::finding::Severity;
 use crate::judgement::{Fault, Judged, Subject, Verdict};
@@ -20,11 +20,8 @@ pub(crate) const LISTS: &[(&str, Keyword)] = &[
 ];
 
 /// Key exchanges that hold against a quantum computer that comes later, newest first.
-const HYBRIDS: &[&str] = &[
-    "mlkem768x25519-sha256",
-    "sntrup761x25519-sha512",
-    "sntrup761x25519-sha512@openssh.com",
-];
+const HYBRIDS: &[&str] =
+    &["mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"];
 
 /// How bad an algorithm is under a policy; none where it may stay.
 pub(crate) fn weakness(keyword: Keyword, name: &str, crypto: Crypto) -> Option<(Severity, &'static str)> {
@@ -65,29 +62,17 @@ pub(crate) fn removals(sshd: &Sshd, keyword: Keyword, setting: &Setting, crypto:
         return Vec::new();
     }
     let defaults = sshd.configuration.defaults();
-    let default: Vec<&str> = defaults
-        .get(keyword)
-        .map(|setting| setting.names().collect())
-        .unwrap_or_default();
+    let default: Vec<&str> =
+        defaults.get(keyword).map(|setting| setting.names().collect()).unwrap_or_default();
     let left_out = |name: &str| !here.contains(&name) && !HYBRIDS.contains(&name);
     let out = |name: &&str| is_weak(name) || left_out(name);
     let mut removals: Vec<String> = default.iter().copied().filter(out).map(str::to_owned).collect();
-    for name in here
-        .iter()
-        .filter(|name| is_weak(name) && !default.contains(name))
-    {
+    for name in here.iter().filter(|name| is_weak(name) && !default.contains(name)) {
         removals.push((*name).to_owned());
     }
     // A list from which nothing is left is refused by sshd.
-    if default
-        .iter()
-        .all(|name| removals.iter().any(|removed| removed == name))
-    {
-        return default
-            .into_iter()
-            .filter(|name| is_weak(name))
-            .map(str::to_owned)
-            .collect();
+    if default.iter().all(|name| removals.iter().any(|removed| removed == name)) {
+        return default.into_iter().filter(|name| is_weak(name)).map(str::to_owned).collect();
     }
     removals
 }
@@ -125,9 +110,7 @@ fn judge(subject: &Subject<'_>, control: &str) -> Judged {
     let sshd = subject.sshd()?;
     let mut faults = Vec::new();
     for (_, keyword) in LISTS.iter().filter(|(id, _)| *id == control) {
-        let after = subject
-            .applied()
-            .map(|sshd| weak(sshd, *keyword, subject.policy.ssh.crypto));
+        let after = subject.applied().map(|sshd| weak(sshd, *keyword, subject.policy.ssh.crypto));
         for weak in weak(sshd, *keyword, subject.policy.ssh.crypto) {
             let is_mended = after.as_ref().is_some_and(Vec::is_empty);
             faults.push(fault(*keyword, &weak, is_mended));
@@ -153,9 +136,7 @@ pub(crate) fn weak(sshd: &Sshd, keyword: Keyword, crypto: Crypto) -> Vec<Weak> {
     ) {
         return Vec::new();
     }
-    let possible = sshd
-        .configuration
-        .for_some_connection(keyword, &Constraint::any());
+    let possible = sshd.configuration.for_some_connection(keyword, &Constraint::any());
     possible
         .iter()
         .filter_map(|possibility| weak_setting(sshd, keyword, possibility.setting(), crypto))
@@ -168,41 +149,23 @@ fn weak_setting(sshd: &Sshd, keyword: Keyword, setting: &Setting, crypto: Crypto
     for name in setting.names() {
         if let Some((severity, why)) = weakness(keyword, name, crypto) {
             names.push(name.to_owned());
-            worst = worst
-                .filter(|(known, _)| *known >= severity)
-                .or(Some((severity, why)));
+            worst = worst.filter(|(known, _)| *known >= severity).or(Some((severity, why)));
         }
     }
     if worst.is_none() && lacks_hybrid(sshd, keyword, setting) {
-        worst = Some((
-            Severity::Medium,
-            "leaves out the exchanges that a quantum computer does not break",
-        ));
+        worst = Some((Severity::Medium, "leaves out the exchanges that a quantum computer does not break"));
     }
     let (severity, why) = worst?;
-    Some(Weak {
-        severity,
-        names,
-        why,
-        setting: setting.clone(),
-        places: places(sshd, setting),
-    })
+    Some(Weak { severity, names, why, setting: setting.clone(), places: places(sshd, setting) })
 }
 
 fn fault(keyword: Keyword, weak: &Weak, is_mended: bool) -> Fault {
     let what = match weak.names.as_slice() {
         [] => format!("{} {}", keyword.name(), weak.why),
         [one] => format!("{} has {one}, which {}", keyword.name(), weak.why),
-        many => format!(
-            "{} has {}: the worst {}",
-            keyword.name(),
-            many.join(", "),
-            weak.why
-        ),
+        many => format!("{} has {}: the worst {}", keyword.name(), many.join(", "), weak.why),
     };
-    let fault = Fault::new(what)
-        .severity(weak.severity)
-        .decided_by_all(weak.places.iter().cloned());
+    let fault = Fault::new(what).severity(weak.severity).decided_by_all(weak.places.iter().cloned());
     match is_mended {
         true => fault.apply(),
         false => fault.ask(format!("take them out of {} where it is decided", keyword.name())),

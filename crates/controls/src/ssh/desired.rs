@@ -9,7 +9,8 @@ use sshd_config::tree::File;
 use sshd_config::{Keyword, Version};
 
 use super::crypto::{LISTS, removals, weak};
-use super::rules::{RULES, Rule, is_exempt, is_open_at_start, openings};
+use super::doors::{is_exempt, is_open_at_start, openings};
+use super::rules::{RULES, Rule};
 use super::view::{Overlay, Sshd, Unread};
 
 /// Sorts before every other drop-in: in `sshd_config` the first value wins.
@@ -64,11 +65,7 @@ impl Desired {
         let mut text =
             "# A Match block overrides what stands above; the first one that matches wins.\nMatch all\n"
                 .to_owned();
-        text.extend(
-            self.match_all
-                .iter()
-                .map(|(keyword, value)| format!("    {keyword} {value}\n")),
-        );
+        text.extend(self.match_all.iter().map(|(keyword, value)| format!("    {keyword} {value}\n")));
         text
     }
 }
@@ -101,16 +98,12 @@ impl From<Unread> for Impossible {
 pub fn desired(policy: &Policy, facts: &Facts) -> Result<Desired, Impossible> {
     let bare = Sshd::read_with(facts, without_ours(facts))?;
     let place = drop_ins(&bare.configuration, Path::new(DROP_IN));
-    let mut desired = Desired {
-        drop_in_is_read_first: matches!(place, DropIns::First(_)),
-        ..Desired::default()
-    };
+    let mut desired =
+        Desired { drop_in_is_read_first: matches!(place, DropIns::First(_)), ..Desired::default() };
     for rule in RULES.iter().filter(|rule| bare.has(rule.keyword())) {
-        let is_core = rule.core && !is_exempt(&bare, policy, rule);
+        let is_core = (rule.core)(policy) && !is_exempt(&bare, policy, rule);
         if is_core || is_open_at_start(&bare, policy, rule) {
-            desired
-                .settings
-                .extend(directives(rule.keyword(), rule.closed, bare.version()));
+            desired.settings.extend(directives(rule.keyword(), rule.closed, bare.version()));
         }
     }
     for (_, keyword) in LISTS.iter().filter(|(_, keyword)| bare.has(*keyword)) {
@@ -139,20 +132,11 @@ fn left_open(policy: &Policy, facts: &Facts, desired: &Desired) -> Result<Vec<(S
     let version = sshd.version();
     let mut left = Vec::new();
     let is_open = |rule: &&Rule| !openings(&sshd, policy, None, rule).is_empty();
-    for rule in RULES
-        .iter()
-        .filter(|rule| rule.keyword().allowed_in_match(version))
-        .filter(is_open)
-    {
-        left.extend(
-            directives(rule.keyword(), rule.closed, version)
-                .into_iter()
-                .take(1),
-        );
+    for rule in RULES.iter().filter(|rule| rule.keyword().allowed_in_match(version)).filter(is_open) {
+        left.extend(directives(rule.keyword(), rule.closed, version).into_iter().take(1));
     }
-    for (_, keyword) in LISTS
-        .iter()
-        .filter(|(_, keyword)| keyword.allowed_in_match(version) && sshd.has(*keyword))
+    for (_, keyword) in
+        LISTS.iter().filter(|(_, keyword)| keyword.allowed_in_match(version) && sshd.has(*keyword))
     {
         let mut names = Vec::new();
         for weak in weak(&sshd, *keyword, policy.ssh.crypto) {
@@ -170,11 +154,7 @@ fn left_open(policy: &Policy, facts: &Facts, desired: &Desired) -> Result<Vec<(S
     // Lines of the main part add up; a block's list stands in their place.
     if policy.ssh.allow == AllowLogin::Admins
         && !policy.admins.is_empty()
-        && sshd
-            .configuration
-            .directives()
-            .iter()
-            .any(|directive| lists_users(&directive))
+        && sshd.configuration.directives().iter().any(|directive| lists_users(&directive))
     {
         left.push(("AllowUsers".to_owned(), names(policy)));
     }
@@ -182,12 +162,7 @@ fn left_open(policy: &Policy, facts: &Facts, desired: &Desired) -> Result<Vec<(S
 }
 
 fn names(policy: &Policy) -> String {
-    policy
-        .admins
-        .iter()
-        .map(|admin| admin.name.as_str())
-        .collect::<Vec<_>>()
-        .join(" ")
+    policy.admins.iter().map(|admin| admin.name.as_str()).collect::<Vec<_>>().join(" ")
 }
 
 /// The configuration as it would be with that text in its place.

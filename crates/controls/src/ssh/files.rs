@@ -26,13 +26,10 @@ pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
         }
         let closes = closes_a_door(sshd, line.keyword, &line.line);
         let severity = if closes { Severity::High } else { Severity::Info };
-        let fault = Fault::new(format!(
-            "{} has no effect: an earlier line decides",
-            line.keyword.name()
-        ))
-        .severity(severity)
-        .decided_by(line.by.to_string())
-        .decided_by(line.line.to_string());
+        let fault = Fault::new(format!("{} has no effect: an earlier line decides", line.keyword.name()))
+            .severity(severity)
+            .decided_by(line.by.to_string())
+            .decided_by(line.line.to_string());
         let is_mended = subject.applied().is_some_and(|applied| {
             shadowed(&applied.configuration)
                 .iter()
@@ -52,17 +49,9 @@ fn closes_a_door(sshd: &Sshd, keyword: Keyword, line: &Origin) -> bool {
     let Some(rule) = RULES.iter().find(|rule| rule.keyword() == keyword) else {
         return false;
     };
-    let written = sshd
-        .configuration
-        .directives()
-        .iter()
-        .find(|directive| &directive.origin == line);
-    let says = written.is_some_and(|written| {
-        written
-            .arguments
-            .iter()
-            .any(|word| word.eq_ignore_ascii_case(rule.closed))
-    });
+    let written = sshd.configuration.directives().iter().find(|directive| &directive.origin == line);
+    let says = written
+        .is_some_and(|written| written.arguments.iter().any(|word| word.eq_ignore_ascii_case(rule.closed)));
     says && !sshd.at_start().is(keyword, rule.closed)
 }
 
@@ -80,17 +69,13 @@ fn ours_without_effect(subject: &Subject<'_>, sshd: &Sshd) -> Option<Fault> {
     match drop_ins(&sshd.configuration, Path::new(DROP_IN)) {
         DropIns::First(_) => None,
         DropIns::NotIncluded => fault(format!("{main} does not read {DROP_IN}"), main.to_string()),
-        DropIns::InMatch(include) => fault(
-            format!("{DROP_IN} counts under a Match block alone"),
-            include.to_string(),
-        ),
+        DropIns::InMatch(include) => {
+            fault(format!("{DROP_IN} counts under a Match block alone"), include.to_string())
+        }
         DropIns::After { include, earlier } => {
             let decides = |origin: &Origin| {
                 let directives = sshd.configuration.directives();
-                let keyword = directives
-                    .iter()
-                    .find(|one| &one.origin == origin)
-                    .map(|one| one.keyword);
+                let keyword = directives.iter().find(|one| &one.origin == origin).map(|one| one.keyword);
                 RULES.iter().any(|rule| Some(rule.keyword()) == keyword)
             };
             earlier
@@ -130,11 +115,7 @@ pub(crate) fn sh26_nothing_strayed(subject: &Subject<'_>) -> Judged {
 
 /// Whether the stray line would have closed a door that is open without it.
 fn is_needed(sshd: &Sshd, line: &Origin) -> bool {
-    let written = sshd
-        .configuration
-        .directives()
-        .iter()
-        .find(|directive| &directive.origin == line);
+    let written = sshd.configuration.directives().iter().find(|directive| &directive.origin == line);
     written.is_some_and(|directive| closes_a_door(sshd, directive.keyword, line))
 }
 
@@ -147,47 +128,30 @@ pub(crate) fn sh27_syntax(subject: &Subject<'_>) -> Judged {
         let fault = Fault::new(problem.error.to_string())
             .decided_by_all(place)
             .ask("correct the line, then: sshd -t");
-        faults.push(if problem.is_fatal() {
-            fault
-        } else {
-            fault.severity(Severity::Info)
-        });
+        faults.push(if problem.is_fatal() { fault } else { fault.severity(Severity::Info) });
     }
     if faults.is_empty()
         && let Some(dump) = subject.facts.ssh.dump.known()
     {
         let start = sshd.at_start();
         let differences = Dump::parse(dump).compare(start.inner());
-        faults.extend(
-            differences
-                .into_iter()
-                .filter(|difference| is_told(subject, difference.keyword))
-                .map(|difference| {
-                    let (name, dumped) = (difference.keyword.name(), difference.dumped.join(" "));
-                    Fault::new(format!(
-                        "sshd takes {name} for `{dumped}`, which its files do not explain"
-                    ))
+        faults.extend(differences.into_iter().filter(|difference| is_told(subject, difference.keyword)).map(
+            |difference| {
+                let (name, dumped) = (difference.keyword.name(), difference.dumped.join(" "));
+                Fault::new(format!("sshd takes {name} for `{dumped}`, which its files do not explain"))
                     .severity(Severity::Medium)
                     .decided_by_all(start.place(difference.keyword))
                     .ask("compare `sshd -T` with the file, and tell the authors of gabion")
-                }),
-        );
+            },
+        ));
     }
     Ok(Verdict::Judged(faults))
 }
 
 /// Host keys default to what is there, and what the running server was given by `-o` is not asked of `sshd -T`.
 fn is_told(subject: &Subject<'_>, keyword: Keyword) -> bool {
-    let servers = subject
-        .facts
-        .ssh
-        .servers
-        .known()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let plain = servers
-        .iter()
-        .all(|server| super::view::options(&server.argv).is_empty());
+    let servers = subject.facts.ssh.servers.known().map(Vec::as_slice).unwrap_or_default();
+    let plain = servers.iter().all(|server| super::view::options(&server.argv).is_empty());
     plain && !matches!(keyword, Keyword::HostKey | Keyword::HostKeyAgent)
 }
 
@@ -197,10 +161,8 @@ pub(crate) fn sh28_config_files(subject: &Subject<'_>) -> Judged {
     let facts = subject.facts;
     let mut paths: Vec<PathBuf> = vec![facts.ssh.main_file.clone()];
     paths.extend(facts.ssh.config_files.iter().cloned());
-    let directories: Vec<PathBuf> = paths
-        .iter()
-        .filter_map(|path| path.parent().map(Path::to_path_buf))
-        .collect();
+    let directories: Vec<PathBuf> =
+        paths.iter().filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
     paths.extend(directories);
     paths.extend(
         facts
@@ -211,9 +173,7 @@ pub(crate) fn sh28_config_files(subject: &Subject<'_>) -> Judged {
     );
     paths.sort();
     paths.dedup();
-    let faults = paths
-        .iter()
-        .flat_map(|path| check_path(facts, path, Demand::ROOT_ALONE_WRITES));
+    let faults = paths.iter().flat_map(|path| check_path(facts, path, Demand::ROOT_ALONE_WRITES));
     Ok(faults.collect::<Vec<_>>().into())
 }
 
@@ -223,21 +183,9 @@ pub(crate) fn sh29_authorized_keys(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     let patterns = sshd.at_start().list(Keyword::AuthorizedKeysFile);
     let mut faults: Vec<Fault> = Vec::new();
-    for account in users(subject.facts)?
-        .iter()
-        .filter(|user| !turns_away(&shell_of(user)))
-    {
+    for account in users(subject.facts)?.iter().filter(|user| !turns_away(&shell_of(user))) {
         let mut files = keys_files(&patterns, account);
-        files.extend(
-            subject
-                .facts
-                .ssh
-                .authorized_keys
-                .get(&account.name)
-                .into_iter()
-                .flatten()
-                .cloned(),
-        );
+        files.extend(subject.facts.ssh.authorized_keys.get(&account.name).into_iter().flatten().cloned());
         files.sort();
         files.dedup();
         for file in files {
@@ -256,11 +204,7 @@ fn loose_faults(subject: &Subject<'_>, account: &Account, file: &Path) -> Vec<Fa
     if *facts.file(file) == FileFact::Absent || file.ancestors().any(|path| is_absent(facts, path)) {
         return Vec::new();
     }
-    let is_known_admin = subject
-        .policy
-        .admins
-        .iter()
-        .any(|admin| admin.name == account.name);
+    let is_known_admin = subject.policy.admins.iter().any(|admin| admin.name == account.name);
     let loose = loose_paths(facts, file, account).into_iter();
     loose
         .map(|loose| match loose {

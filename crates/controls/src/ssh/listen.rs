@@ -63,21 +63,14 @@ fn socket_units(facts: &Facts) -> Result<Vec<&Unit>, NotKnown> {
     let units = match &facts.ssh.units {
         Fact::Known(units) => units,
         Fact::Unknown(reason) => {
-            return Err(NotKnown::new(
-                "whether a socket unit listens for sshd is not known",
-                reason.clone(),
-            ));
+            return Err(NotKnown::new("whether a socket unit listens for sshd is not known", reason.clone()));
         }
     };
     let in_force = |unit: &&Unit| match facts.source {
         Source::Live => unit.active == "active",
         Source::Image => unit.enabled == "enabled",
     };
-    Ok(units
-        .iter()
-        .filter(|unit| unit.name.ends_with(".socket") && unit.loaded)
-        .filter(in_force)
-        .collect())
+    Ok(units.iter().filter(|unit| unit.name.ends_with(".socket") && unit.loaded).filter(in_force).collect())
 }
 
 fn of_unit(unit: &Unit) -> impl Iterator<Item = Listen> {
@@ -85,18 +78,12 @@ fn of_unit(unit: &Unit) -> impl Iterator<Item = Listen> {
         let text = text.split_whitespace().next()?;
         let socket = match text.parse::<SocketAddr>() {
             Ok(socket) => socket,
-            Err(_) => SocketAddr::new(
-                Ipv6Addr::UNSPECIFIED.into(),
-                text.trim_start_matches("*:").parse().ok()?,
-            ),
+            Err(_) => {
+                SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), text.trim_start_matches("*:").parse().ok()?)
+            }
         };
         let dual = socket.is_ipv6() && socket.ip().is_unspecified();
-        Some(Listen {
-            address: socket.ip(),
-            port: socket.port(),
-            dual,
-            decided_by: unit.name.clone(),
-        })
+        Some(Listen { address: socket.ip(), port: socket.port(), dual, decided_by: unit.name.clone() })
     })
 }
 
@@ -104,17 +91,10 @@ fn of_configuration(facts: &Facts, sshd: &Sshd) -> Vec<Listen> {
     let ports = ports_of_command_line(facts);
     let start = sshd.at_start();
     let mut listens = Vec::new();
-    let values = start
-        .inner()
-        .known(Keyword::ListenAddress)
-        .map(sshd_config::Setting::values)
-        .unwrap_or_default();
+    let values =
+        start.inner().known(Keyword::ListenAddress).map(sshd_config::Setting::values).unwrap_or_default();
     for value in values {
-        let Some(socket) = value
-            .text
-            .split(' ')
-            .next()
-            .and_then(|text| text.parse::<SocketAddr>().ok())
+        let Some(socket) = value.text.split(' ').next().and_then(|text| text.parse::<SocketAddr>().ok())
         else {
             continue;
         };
@@ -122,12 +102,7 @@ fn of_configuration(facts: &Facts, sshd: &Sshd) -> Vec<Listen> {
             Some(origin) => origin.to_string(),
             None => format!("the default of {}", sshd.configuration.defaults().release()),
         };
-        let at = |port, decided_by| Listen {
-            address: socket.ip(),
-            port,
-            dual: false,
-            decided_by,
-        };
+        let at = |port, decided_by| Listen { address: socket.ip(), port, dual: false, decided_by };
         match &ports {
             Some((ports, place)) => listens.extend(ports.iter().map(|port| at(*port, place.clone()))),
             None => listens.push(at(socket.port(), decided_by)),
@@ -141,11 +116,7 @@ fn of_configuration(facts: &Facts, sshd: &Sshd) -> Vec<Listen> {
 /// `-p` on the command line replaces every `Port` of the files (sshd(8)).
 fn ports_of_command_line(facts: &Facts) -> Option<(Vec<u16>, String)> {
     let server = facts.ssh.servers.known()?.first()?;
-    let words: Vec<&str> = server
-        .argv
-        .iter()
-        .flat_map(|word| word.split_whitespace())
-        .collect();
+    let words: Vec<&str> = server.argv.iter().flat_map(|word| word.split_whitespace()).collect();
     let mut ports = Vec::new();
     for (at, word) in words.iter().enumerate() {
         let port = match word.strip_prefix("-p") {
@@ -193,11 +164,8 @@ pub(crate) fn sh31_ports(subject: &Subject<'_>) -> Judged {
 
 fn running_elsewhere(subject: &Subject<'_>, configured: &[u16]) -> Option<Fault> {
     let servers = subject.facts.ssh.servers.known()?;
-    let mut running: Vec<u16> = servers
-        .iter()
-        .flat_map(|server| &server.listens)
-        .map(SocketAddr::port)
-        .collect();
+    let mut running: Vec<u16> =
+        servers.iter().flat_map(|server| &server.listens).map(SocketAddr::port).collect();
     running.sort_unstable();
     running.dedup();
     (!running.is_empty() && running != configured).then(|| {
@@ -223,10 +191,7 @@ fn several(subject: &Subject<'_>, listening: &[Listen]) -> Option<Fault> {
             .flat_map(|allow| &allow.port)
             .any(|spec| spec.transport == Transport::Tcp && (spec.first..=spec.last).contains(&port))
     };
-    let unnamed: Vec<u16> = ports(listening)
-        .into_iter()
-        .filter(|port| !named(*port))
-        .collect();
+    let unnamed: Vec<u16> = ports(listening).into_iter().filter(|port| !named(*port)).collect();
     if unnamed.len() < 2 {
         return None;
     }
@@ -249,9 +214,8 @@ fn several(subject: &Subject<'_>, listening: &[Listen]) -> Option<Fault> {
 
 fn unresolved_options(subject: &Subject<'_>) -> Option<Fault> {
     let servers = subject.facts.ssh.servers.known()?;
-    let server = servers
-        .iter()
-        .find(|server| options(&server.argv).iter().any(|option| is_about_ports(option)))?;
+    let server =
+        servers.iter().find(|server| options(&server.argv).iter().any(|option| is_about_ports(option)))?;
     Some(
         Fault::new("sshd's command line decides where it listens, whatever its files say")
             .severity(Severity::Low)
@@ -261,11 +225,7 @@ fn unresolved_options(subject: &Subject<'_>) -> Option<Fault> {
 }
 
 fn is_about_ports(option: &str) -> bool {
-    let name = option
-        .split(['=', ' '])
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let name = option.split(['=', ' ']).next().unwrap_or_default().to_ascii_lowercase();
     matches!(name.as_str(), "port" | "listenaddress" | "addressfamily")
 }
 

@@ -4,7 +4,7 @@ use host::Fact;
 use policy::AllowLogin;
 use sshd_config::{Constraint, Keyword};
 
-use super::rules::faults;
+use super::doors::faults;
 use crate::finding::Severity;
 use crate::judgement::{Fault, Judged, Subject, Verdict};
 use crate::way_in::{Condition, Holds, Requirement};
@@ -14,10 +14,7 @@ use crate::way_in::{Condition, Holds, Requirement};
 pub(crate) fn sh5_public_key(subject: &Subject<'_>) -> Judged {
     let mut faults = faults(subject, "SH5")?;
     if faults.is_empty() {
-        faults.extend(of_admins(
-            subject,
-            &[Requirement::PublicKeyLogin, Requirement::Methods],
-        ));
+        faults.extend(of_admins(subject, &[Requirement::PublicKeyLogin, Requirement::Methods]));
     }
     Ok(faults.into())
 }
@@ -38,10 +35,7 @@ pub(crate) fn sh10_allow_lists(subject: &Subject<'_>) -> Judged {
 fn of_admins(subject: &Subject<'_>, names: &[Requirement]) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (_, conditions) in subject.ways_in() {
-        for condition in conditions
-            .iter()
-            .filter(|condition| names.contains(&condition.name))
-        {
+        for condition in conditions.iter().filter(|condition| names.contains(&condition.name)) {
             faults.extend(fault(condition));
         }
     }
@@ -70,9 +64,7 @@ fn strangers(subject: &Subject<'_>) -> Result<Option<Fault>, Verdict> {
         return Ok(None);
     };
     let fault = Fault::new(what).severity(Severity::Medium).decided_by_all(places);
-    let is_mended = subject
-        .applied()
-        .is_some_and(|sshd| strangers_of(sshd, subject).is_none());
+    let is_mended = subject.applied().is_some_and(|sshd| strangers_of(sshd, subject).is_none());
     Ok(Some(match is_mended {
         true => fault.apply(),
         false => {
@@ -84,10 +76,7 @@ fn strangers(subject: &Subject<'_>) -> Result<Option<Fault>, Verdict> {
 fn strangers_of(sshd: &super::Sshd, subject: &Subject<'_>) -> Option<(String, Vec<String>)> {
     let keywords = [Keyword::AllowUsers, Keyword::AllowGroups];
     let is_admin = |user: &str| subject.admins().iter().any(|admin| admin == user);
-    for possibility in sshd
-        .configuration
-        .for_some_connection_of(&keywords, &Constraint::any())
-    {
+    for possibility in sshd.configuration.for_some_connection_of(&keywords, &Constraint::any()) {
         let [users, groups] = possibility.settings.as_slice() else {
             continue;
         };
@@ -96,18 +85,12 @@ fn strangers_of(sshd: &super::Sshd, subject: &Subject<'_>) -> Option<(String, Ve
         let groups_listed: Vec<&str> = groups.texts().filter(|text| !text.is_empty()).collect();
         let stranger = users_listed.iter().find(|user| !is_admin(user));
         if let (false, Some(stranger)) = (users_listed.is_empty(), stranger) {
-            let places = super::rules::places(sshd, users);
-            return Some((
-                format!("AllowUsers lets {stranger} in, who is no administrator"),
-                places,
-            ));
+            let places = super::doors::places(sshd, users);
+            return Some((format!("AllowUsers lets {stranger} in, who is no administrator"), places));
         }
         if users_listed.is_empty() && (groups_listed.is_empty() || !only_admins_in(subject, &groups_listed)) {
-            let places = super::rules::places(sshd, if groups_listed.is_empty() { users } else { groups });
-            return Some((
-                "accounts that are no administrators may log in".to_owned(),
-                places,
-            ));
+            let places = super::doors::places(sshd, if groups_listed.is_empty() { users } else { groups });
+            return Some(("accounts that are no administrators may log in".to_owned(), places));
         }
     }
     None
@@ -119,15 +102,8 @@ fn only_admins_in(subject: &Subject<'_>, patterns: &[&str]) -> bool {
     else {
         return false;
     };
-    users
-        .iter()
-        .filter(|user| !subject.admins().contains(&user.name))
-        .all(|user| {
-            let groups = crate::people::groups_of(subject.facts, user).unwrap_or_default();
-            !groups.iter().any(|group| {
-                patterns
-                    .iter()
-                    .any(|pattern| super::pattern_matches(group, pattern))
-            })
-        })
+    users.iter().filter(|user| !subject.admins().contains(&user.name)).all(|user| {
+        let groups = crate::people::groups_of(subject.facts, user).unwrap_or_default();
+        !groups.iter().any(|group| patterns.iter().any(|pattern| super::pattern_matches(group, pattern)))
+    })
 }

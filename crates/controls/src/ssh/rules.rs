@@ -3,11 +3,9 @@
 //! Each is written once: the controls ask whether it is open for some connection, and the drop-in closes it.
 
 use policy::Policy;
-use sshd_config::{Constraint, Keyword, ScopeId, Setting, Version};
+use sshd_config::{Keyword, Setting, Version};
 
-use super::view::Sshd;
 use crate::finding::Severity;
-use crate::judgement::{Fault, Judged, Subject, Verdict};
 
 /// A setting that may open a door.
 pub(crate) struct Rule {
@@ -17,16 +15,16 @@ pub(crate) struct Rule {
     pub(crate) keywords: &'static [Keyword],
     /// The value that closes the door.
     pub(crate) closed: &'static str,
-    /// The drop-in says it even where the default is the same already.
-    pub(crate) core: bool,
+    /// Under which policies the drop-in says it even where it holds already.
+    pub(crate) core: fn(&Policy) -> bool,
     /// Only connections of root matter.
     pub(crate) of_root: bool,
     /// What is wrong with the values that a connection gets.
-    judge: fn(&Values<'_>, &Policy) -> Option<Open>,
+    pub(super) judge: fn(&Values<'_>, &Policy) -> Option<Open>,
 }
 
 /// How bad a value is, and what it means.
-type Open = (Severity, &'static str);
+pub(super) type Open = (Severity, &'static str);
 
 impl Rule {
     /// The setting.
@@ -37,9 +35,9 @@ impl Rule {
 
 /// The values of a rule's keywords for one connection, in the order of the rule.
 pub(crate) struct Values<'v> {
-    keywords: &'static [Keyword],
-    settings: &'v [Setting],
-    version: Version,
+    pub(super) keywords: &'static [Keyword],
+    pub(super) settings: &'v [Setting],
+    pub(super) version: Version,
 }
 
 impl Values<'_> {
@@ -64,10 +62,7 @@ impl Values<'_> {
 
     /// Every list of `AuthenticationMethods` asks for a key.
     fn always_a_key(&self) -> bool {
-        let at = self
-            .keywords
-            .iter()
-            .position(|known| *known == Keyword::AuthenticationMethods);
+        let at = self.keywords.iter().position(|known| *known == Keyword::AuthenticationMethods);
         let lists = at.map(|at| &self.settings[at]);
         lists.is_some_and(|lists| {
             let mut texts = lists.texts().filter(|text| !text.is_empty()).peekable();
@@ -77,11 +72,7 @@ impl Values<'_> {
 
     /// A key satisfies one list of `AuthenticationMethods`, alone or with what else is on.
     fn a_key_suffices(&self) -> bool {
-        let Some(at) = self
-            .keywords
-            .iter()
-            .position(|known| *known == Keyword::AuthenticationMethods)
-        else {
+        let Some(at) = self.keywords.iter().position(|known| *known == Keyword::AuthenticationMethods) else {
             return true;
         };
         let on = |method: &str| match method.split(':').next().unwrap_or(method) {
@@ -90,13 +81,9 @@ impl Values<'_> {
             "keyboard-interactive" => self.is(Keyword::KbdInteractiveAuthentication, "yes"),
             _ => false,
         };
-        let asks_for_a_key = |list: &str| {
-            list.split(',')
-                .any(|method| method == "publickey" || method == "any")
-        };
-        self.settings[at]
-            .texts()
-            .any(|list| asks_for_a_key(list) && list.split(',').all(on))
+        let asks_for_a_key =
+            |list: &str| list.split(',').any(|method| method == "publickey" || method == "any");
+        self.settings[at].texts().any(|list| asks_for_a_key(list) && list.split(',').all(on))
     }
 
     /// `DisableForwarding` shuts TCP and Unix sockets; X11 and the agent only from OpenSSH 10.0 (CVE-2025-32728).
@@ -118,24 +105,21 @@ pub(crate) static RULES: &[Rule] = &[
             Keyword::KbdInteractiveAuthentication,
         ],
         closed: "no",
-        core: true,
+        core: |policy| !policy.ssh.root_login,
         of_root: true,
         judge: |values, policy| match values.text(Keyword::PermitRootLogin) {
             "no" | "" => None,
             _ if policy.ssh.root_login => None,
             "yes" if values.passwords() => Some((Severity::Critical, "root may log in by password")),
             "yes" | "prohibit-password" => Some((Severity::Medium, "root may log in by key")),
-            _ => Some((
-                Severity::Medium,
-                "root may log in by keys that have a forced command",
-            )),
+            _ => Some((Severity::Medium, "root may log in by keys that have a forced command")),
         },
     },
     Rule {
         control: "SH2",
         keywords: &[Keyword::PasswordAuthentication],
         closed: "no",
-        core: true,
+        core: |policy| !policy.ssh.password_login,
         of_root: false,
         judge: |values, policy| {
             let open = values.is_not(Keyword::PasswordAuthentication, "no") && !policy.ssh.password_login;
@@ -144,20 +128,15 @@ pub(crate) static RULES: &[Rule] = &[
     },
     Rule {
         control: "SH3",
-        keywords: &[
-            Keyword::KbdInteractiveAuthentication,
-            Keyword::AuthenticationMethods,
-        ],
+        keywords: &[Keyword::KbdInteractiveAuthentication, Keyword::AuthenticationMethods],
         closed: "no",
-        core: true,
+        core: |policy| !policy.ssh.password_login,
         of_root: false,
         judge: |values, policy| {
             let open =
                 values.is_not(Keyword::KbdInteractiveAuthentication, "no") && !policy.ssh.password_login;
-            (open && !values.always_a_key()).then_some((
-                Severity::Critical,
-                "passwords are asked for by keyboard-interactive",
-            ))
+            (open && !values.always_a_key())
+                .then_some((Severity::Critical, "passwords are asked for by keyboard-interactive"))
         },
     },
     Rule {
@@ -168,15 +147,11 @@ pub(crate) static RULES: &[Rule] = &[
             Keyword::KbdInteractiveAuthentication,
         ],
         closed: "no",
-        core: true,
+        core: |_| true,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PermitEmptyPasswords, "no");
-            let severity = if values.passwords() {
-                Severity::Critical
-            } else {
-                Severity::Medium
-            };
+            let severity = if values.passwords() { Severity::Critical } else { Severity::Medium };
             open.then_some((severity, "accounts without a password may log in"))
         },
     },
@@ -184,7 +159,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH5",
         keywords: &[Keyword::PubkeyAuthentication],
         closed: "yes",
-        core: true,
+        core: |_| true,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PubkeyAuthentication, "yes");
@@ -199,21 +174,18 @@ pub(crate) static RULES: &[Rule] = &[
             Keyword::KbdInteractiveAuthentication,
         ],
         closed: "publickey",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = !values.a_key_suffices();
-            open.then_some((
-                Severity::Critical,
-                "AuthenticationMethods cannot be satisfied by a key",
-            ))
+            open.then_some((Severity::Critical, "AuthenticationMethods cannot be satisfied by a key"))
         },
     },
     Rule {
         control: "SH6",
         keywords: &[Keyword::HostbasedAuthentication],
         closed: "no",
-        core: true,
+        core: |_| true,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::HostbasedAuthentication, "no");
@@ -224,7 +196,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH6",
         keywords: &[Keyword::IgnoreRhosts],
         closed: "yes",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::IgnoreRhosts, "yes");
@@ -235,35 +207,29 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH7",
         keywords: &[Keyword::StrictModes],
         closed: "yes",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::StrictModes, "yes");
-            open.then_some((
-                Severity::High,
-                "keys count although others can write the file they are in",
-            ))
+            open.then_some((Severity::High, "keys count although others can write the file they are in"))
         },
     },
     Rule {
         control: "SH8",
         keywords: &[Keyword::PermitUserEnvironment],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PermitUserEnvironment, "no");
-            open.then_some((
-                Severity::Medium,
-                "users set the environment of their own login, LD_PRELOAD too",
-            ))
+            open.then_some((Severity::Medium, "users set the environment of their own login, LD_PRELOAD too"))
         },
     },
     Rule {
         control: "SH9",
         keywords: &[Keyword::X11Forwarding, Keyword::DisableForwarding],
         closed: "no",
-        core: true,
+        core: |_| true,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::X11Forwarding, "no") && !values.forwarding_is_disabled(WHOLE);
@@ -274,7 +240,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH9",
         keywords: &[Keyword::PermitTunnel],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::PermitTunnel, "no");
@@ -285,7 +251,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH9",
         keywords: &[Keyword::GatewayPorts, Keyword::DisableForwarding],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::GatewayPorts, "no") && !values.forwarding_is_disabled(ALWAYS);
@@ -299,7 +265,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH9",
         keywords: &[Keyword::AllowTcpForwarding, Keyword::DisableForwarding],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, policy| {
             let open =
@@ -311,7 +277,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH9",
         keywords: &[Keyword::AllowStreamLocalForwarding, Keyword::DisableForwarding],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, policy| {
             let open = values.is_not(Keyword::AllowStreamLocalForwarding, "no")
@@ -323,7 +289,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH9",
         keywords: &[Keyword::AllowAgentForwarding, Keyword::DisableForwarding],
         closed: "no",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, policy| {
             let open =
@@ -335,7 +301,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH14",
         keywords: &[Keyword::LogLevel],
         closed: "VERBOSE",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| match values.text(Keyword::LogLevel) {
             "INFO" | "VERBOSE" | "" => None,
@@ -349,7 +315,7 @@ pub(crate) static RULES: &[Rule] = &[
         control: "SH15",
         keywords: &[Keyword::UsePam],
         closed: "yes",
-        core: false,
+        core: |_| false,
         of_root: false,
         judge: |values, _| {
             let open = values.is_not(Keyword::UsePam, "yes");
@@ -360,262 +326,3 @@ pub(crate) static RULES: &[Rule] = &[
         },
     },
 ];
-
-/// One connection for which a rule's door is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Opening {
-    pub(crate) severity: Severity,
-    what: &'static str,
-    value: String,
-    /// The `Match` line under which it is so.
-    under: Option<String>,
-    places: Vec<String>,
-}
-
-/// Every way in which a rule's door is open for some connection, and whether it is anywhere left open on purpose.
-pub(crate) fn openings(
-    sshd: &Sshd,
-    policy: &Policy,
-    root_groups: Option<&[String]>,
-    rule: &Rule,
-) -> Vec<Opening> {
-    let mut found: Vec<Opening> = Vec::new();
-    for (settings, open) in judged(sshd, policy, root_groups, rule) {
-        let Some((severity, what)) = open else { continue };
-        let opening = Opening {
-            severity,
-            what,
-            value: settings[0].texts().collect::<Vec<_>>().join(" "),
-            under: match_line(sshd, &settings[0]),
-            places: places(sshd, &settings[0]),
-        };
-        // The same line may be bad for two reasons, by what it meets elsewhere: the worse one counts.
-        match found
-            .iter_mut()
-            .find(|known| known.places == opening.places && known.value == opening.value)
-        {
-            Some(known) if known.severity < opening.severity => *known = opening,
-            Some(_) => {}
-            None => found.push(opening),
-        }
-    }
-    found
-}
-
-/// Whether a rule's door is open before any `Match` block is asked.
-pub(crate) fn is_open_at_start(sshd: &Sshd, policy: &Policy, rule: &Rule) -> bool {
-    let start = sshd.at_start();
-    let settings: Vec<Setting> = rule
-        .keywords
-        .iter()
-        .map(|keyword| start.inner().get(*keyword))
-        .collect();
-    let values = Values {
-        keywords: rule.keywords,
-        settings: &settings,
-        version: sshd.version(),
-    };
-    (rule.judge)(&values, policy).is_some()
-}
-
-/// Whether the rule's setting has a value for some connection that does not close the door and yet is right.
-pub(crate) fn is_exempt(sshd: &Sshd, policy: &Policy, rule: &Rule) -> bool {
-    let judged = judged(sshd, policy, None, rule);
-    judged
-        .iter()
-        .any(|(settings, open)| open.is_none() && !settings[0].text().eq_ignore_ascii_case(rule.closed))
-}
-
-fn judged(
-    sshd: &Sshd,
-    policy: &Policy,
-    root_groups: Option<&[String]>,
-    rule: &Rule,
-) -> Vec<(Vec<Setting>, Option<Open>)> {
-    let constraint = match (rule.of_root, root_groups) {
-        (false, _) => Constraint::any(),
-        (true, None) => Constraint::user("root"),
-        (true, Some(groups)) => Constraint::user_in("root", groups.iter().cloned()),
-    };
-    let version = sshd.version();
-    let possible = sshd
-        .configuration
-        .for_some_connection_of(rule.keywords, &constraint);
-    let judge = |settings: Vec<Setting>| {
-        let values = Values {
-            keywords: rule.keywords,
-            settings: &settings,
-            version,
-        };
-        let open = (rule.judge)(&values, policy);
-        (settings, open)
-    };
-    possible
-        .into_iter()
-        .map(|possibility| judge(possibility.settings))
-        .collect()
-}
-
-/// The text of the `Match` line that a setting stands under.
-fn match_line(sshd: &Sshd, setting: &Setting) -> Option<String> {
-    let origin = setting.origin()?;
-    let directive = sshd
-        .configuration
-        .directives()
-        .iter()
-        .find(|directive| &directive.origin == origin)?;
-    if directive.scope == ScopeId::MAIN {
-        return None;
-    }
-    let line = sshd.configuration.scope(directive.scope).origin.as_ref()?;
-    let file = sshd.configuration.file(&line.path)?;
-    let bytes = file.lines().get(line.line.checked_sub(1)?)?.bytes();
-    Some(String::from_utf8_lossy(bytes).trim().to_owned())
-}
-
-/// The lines that decide a setting.
-pub(crate) fn places(sshd: &Sshd, setting: &Setting) -> Vec<String> {
-    match setting.origin() {
-        Some(origin) => vec![origin.to_string()],
-        None => vec![format!(
-            "the default of {}",
-            sshd.configuration.defaults().release()
-        )],
-    }
-}
-
-/// The names of root's groups, where they are known.
-pub(crate) fn root_groups(subject: &Subject<'_>) -> Option<Vec<String>> {
-    let root = crate::people::account(subject.facts, "root").ok()??;
-    crate::people::groups_of(subject.facts, root).ok()
-}
-
-/// The faults of every rule of a control.
-pub(crate) fn faults(subject: &Subject<'_>, control: &str) -> Result<Vec<Fault>, Verdict> {
-    let sshd = subject.sshd()?;
-    let groups = root_groups(subject);
-    let groups = groups.as_deref();
-    let mut faults = Vec::new();
-    for rule in RULES.iter().filter(|rule| rule.control == control) {
-        let found = openings(sshd, subject.policy, groups, rule);
-        if found.is_empty() {
-            continue;
-        }
-        let left = subject
-            .applied()
-            .map(|sshd| openings(sshd, subject.policy, groups, rule));
-        for opening in found {
-            let is_mended = left.as_ref().is_some_and(Vec::is_empty);
-            faults.push(fault(rule, &opening, is_mended));
-        }
-    }
-    Ok(faults)
-}
-
-fn fault(rule: &Rule, opening: &Opening, is_mended: bool) -> Fault {
-    let (name, value) = (rule.keyword().name(), &opening.value);
-    let under = opening
-        .under
-        .as_ref()
-        .map(|line| format!(", under `{line}`"))
-        .unwrap_or_default();
-    let fault = Fault::new(format!("{}: {name} is {value}{under}", opening.what))
-        .severity(opening.severity)
-        .decided_by_all(opening.places.iter().cloned());
-    match is_mended {
-        true => fault.apply(),
-        false => fault.ask(format!("set {name} {} where it is decided", rule.closed)),
-    }
-}
-
-fn judge(subject: &Subject<'_>, control: &str) -> Judged {
-    Ok(faults(subject, control)?.into())
-}
-
-/// Root does not log in over SSH, by any means, from anywhere. Source: `sshd_config(5)` `PermitRootLogin`.
-pub(crate) fn sh1_root_login(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH1")
-}
-
-/// Nobody logs in by password, from anywhere. Source: `sshd_config(5)` `PasswordAuthentication`.
-pub(crate) fn sh2_passwords(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH2")
-}
-
-/// No password is asked for by keyboard-interactive, unless a key is asked for before it.
-/// Source: `sshd_config(5)` `KbdInteractiveAuthentication`, `AuthenticationMethods`.
-pub(crate) fn sh3_keyboard_interactive(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH3")
-}
-
-/// An empty password lets nobody in. Source: `sshd_config(5)` `PermitEmptyPasswords`.
-pub(crate) fn sh4_empty_passwords(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH4")
-}
-
-/// No other host vouches for its users. Source: `sshd_config(5)` `HostbasedAuthentication`, `IgnoreRhosts`.
-pub(crate) fn sh6_hosts(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH6")
-}
-
-/// sshd looks at owners and modes before it takes a key. Source: `sshd_config(5)` `StrictModes`.
-pub(crate) fn sh7_strict_modes(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH7")
-}
-
-/// Neither the user's files nor the client set variables that change how programs are loaded.
-/// Source: `sshd_config(5)` `PermitUserEnvironment`, `AcceptEnv`.
-pub(crate) fn sh8_environment(subject: &Subject<'_>) -> Judged {
-    let mut faults = faults(subject, "SH8")?;
-    let sshd = subject.sshd()?;
-    let possible = sshd
-        .configuration
-        .for_some_connection(Keyword::AcceptEnv, &Constraint::any());
-    for value in possible
-        .iter()
-        .flat_map(|possibility| possibility.setting().values())
-    {
-        let dangerous = ["LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV"];
-        let Some(name) = dangerous
-            .iter()
-            .find(|name| super::pattern_matches(name, &value.text))
-        else {
-            continue;
-        };
-        let place = value
-            .origin
-            .as_ref()
-            .map_or_else(|| "the default".to_owned(), ToString::to_string);
-        let fault = Fault::new(format!(
-            "clients set any variable they like, {name} too: AcceptEnv is {}",
-            value.text
-        ))
-        .decided_by(place)
-        .ask("name the variables instead, such as LANG LC_*: a drop-in can only add to AcceptEnv");
-        if !faults.contains(&fault) {
-            faults.push(fault);
-        }
-    }
-    Ok(faults.into())
-}
-
-/// Nothing is forwarded but what the policy wants: X11, tunnels and ports open to the network never; TCP ports and
-/// the agent as it says. Source: `sshd_config(5)` `X11Forwarding`, `PermitTunnel`, `GatewayPorts`, `AllowTcpForwarding`,
-/// `AllowAgentForwarding`.
-pub(crate) fn sh9_forwarding(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH9")
-}
-
-/// Logins and failures are logged. Source: `sshd_config(5)` `LogLevel`.
-pub(crate) fn sh14_log_level(subject: &Subject<'_>) -> Judged {
-    judge(subject, "SH14")
-}
-
-/// PAM has its say, where sshd was built with it. Source: `sshd_config(5)` `UsePAM`.
-pub(crate) fn sh15_pam(subject: &Subject<'_>) -> Judged {
-    let sshd = subject.sshd()?;
-    if sshd.at_start().text(Keyword::UsePam).is_none_or(str::is_empty) {
-        return Ok(Verdict::silent("this sshd was built without PAM"));
-    }
-    judge(subject, "SH15")
-}

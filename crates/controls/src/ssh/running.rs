@@ -11,26 +11,15 @@ use crate::people::known;
 /// Whether a running server read its configuration before a file of it last changed.
 pub fn is_stale(facts: &Facts) -> bool {
     let servers = facts.ssh.servers.known().map(Vec::as_slice).unwrap_or_default();
-    servers
-        .iter()
-        .any(|server| !newer_files(facts, server).is_empty())
+    servers.iter().any(|server| !newer_files(facts, server).is_empty())
 }
 
 /// The configuration files that changed after the server last read them.
 fn newer_files(facts: &Facts, server: &Server) -> Vec<String> {
     let changed = |path: &&std::path::PathBuf| {
-        facts
-            .file(path)
-            .entry()
-            .is_some_and(|entry| entry.mtime > server.started)
+        facts.file(path).entry().is_some_and(|entry| entry.mtime > server.started)
     };
-    facts
-        .ssh
-        .config_files
-        .iter()
-        .filter(changed)
-        .map(|path| path.display().to_string())
-        .collect()
+    facts.ssh.config_files.iter().filter(changed).map(|path| path.display().to_string()).collect()
 }
 
 /// The running server has read the files as they are, and nothing on its command line counts before them.
@@ -39,9 +28,7 @@ pub(crate) fn sh24_file_and_running(subject: &Subject<'_>) -> Judged {
     subject.sshd()?;
     let servers = known(&subject.facts.ssh.servers, "the running sshd")?;
     if servers.is_empty() {
-        return Ok(Verdict::silent(
-            "no sshd runs: each connection starts one, or none does",
-        ));
+        return Ok(Verdict::silent("no sshd runs: each connection starts one, or none does"));
     }
     let mut faults = Vec::new();
     for server in servers {
@@ -49,13 +36,10 @@ pub(crate) fn sh24_file_and_running(subject: &Subject<'_>) -> Judged {
         let options = options(&server.argv);
         if !options.is_empty() {
             faults.push(
-                Fault::new(format!(
-                    "sshd's command line counts before its files: {}",
-                    options.join(", ")
-                ))
-                .severity(Severity::Info)
-                .decided_by(format!("/proc/{}/cmdline", server.pid))
-                .ask("move the options from the unit or init script into sshd_config"),
+                Fault::new(format!("sshd's command line counts before its files: {}", options.join(", ")))
+                    .severity(Severity::Info)
+                    .decided_by(format!("/proc/{}/cmdline", server.pid))
+                    .ask("move the options from the unit or init script into sshd_config"),
             );
         }
     }

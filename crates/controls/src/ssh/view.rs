@@ -78,16 +78,9 @@ impl Sshd {
         };
         let files = HostFiles::new(facts, overlay);
         let configuration = Configuration::load_with(&files, files.main(), defaults);
-        match configuration
-            .problems()
-            .iter()
-            .find_map(|problem| files.hidden(&problem.error))
-        {
+        match configuration.problems().iter().find_map(|problem| files.hidden(&problem.error)) {
             Some(reason) => Err(Unread::Unknown(reason)),
-            None => Ok(Self {
-                configuration,
-                release,
-            }),
+            None => Ok(Self { configuration, release }),
         }
     }
 
@@ -98,18 +91,12 @@ impl Sshd {
 
     /// What applies before there is a connection.
     pub(crate) fn at_start(&self) -> Effective {
-        Effective {
-            inner: self.configuration.at_start(),
-            release: self.release.clone(),
-        }
+        Effective { inner: self.configuration.at_start(), release: self.release.clone() }
     }
 
     /// What applies to a connection as sshd sees it.
     pub(crate) fn effective(&self, connection: &sshd_config::Connection) -> Effective {
-        Effective {
-            inner: self.configuration.effective(connection),
-            release: self.release.clone(),
-        }
+        Effective { inner: self.configuration.effective(connection), release: self.release.clone() }
     }
 
     /// What applies to an account that comes in by a connection.
@@ -144,8 +131,7 @@ impl Effective {
 
     /// Whether the value is that one.
     pub(crate) fn is(&self, keyword: Keyword, value: &str) -> bool {
-        self.text(keyword)
-            .is_some_and(|text| text.eq_ignore_ascii_case(value))
+        self.text(keyword).is_some_and(|text| text.eq_ignore_ascii_case(value))
     }
 
     /// Every value of a list; the names of a list of algorithms.
@@ -155,11 +141,7 @@ impl Effective {
         };
         match keyword.value_type() {
             ValueType::Algorithms(_) => setting.names().map(str::to_owned).collect(),
-            _ => setting
-                .texts()
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-                .collect(),
+            _ => setting.texts().filter(|text| !text.is_empty()).map(str::to_owned).collect(),
         }
     }
 
@@ -170,16 +152,9 @@ impl Effective {
 
     /// The lines that decide, as `file:line`; the default where none does.
     pub(crate) fn place(&self, keyword: Keyword) -> Vec<String> {
-        let origins = self
-            .inner
-            .known(keyword)
-            .map(sshd_config::Setting::values)
-            .unwrap_or_default();
-        let mut places: Vec<String> = origins
-            .iter()
-            .filter_map(|value| value.origin.as_ref())
-            .map(ToString::to_string)
-            .collect();
+        let origins = self.inner.known(keyword).map(sshd_config::Setting::values).unwrap_or_default();
+        let mut places: Vec<String> =
+            origins.iter().filter_map(|value| value.origin.as_ref()).map(ToString::to_string).collect();
         places.dedup();
         if places.is_empty() {
             places.push(format!("the default of {}", self.release));
@@ -217,12 +192,7 @@ impl<'a> HostFiles<'a> {
                 None => present.remove(path),
             };
         }
-        Self {
-            facts,
-            overlay,
-            present,
-            command_line: command_line(facts),
-        }
+        Self { facts, overlay, present, command_line: command_line(facts) }
     }
 
     fn main(&self) -> &Path {
@@ -285,10 +255,7 @@ fn command_line(facts: &Facts) -> Option<(PathBuf, Vec<u8>)> {
     }
     let mut text = options.join("\n");
     text.push_str(&format!("\nInclude {}\n", facts.ssh.main_file.display()));
-    Some((
-        PathBuf::from(format!("/proc/{}/cmdline", server.pid)),
-        text.into_bytes(),
-    ))
+    Some((PathBuf::from(format!("/proc/{}/cmdline", server.pid)), text.into_bytes()))
 }
 
 /// The values of `-o` in an argument list; a server that shows its state in place of its arguments has them in one
@@ -328,12 +295,8 @@ pub(crate) fn name_in(list: &[String], name: &str) -> bool {
 /// The files in which sshd looks for an account's keys, from the values of `AuthorizedKeysFile`: `%h`, `%u`, `%U` and
 /// `%%` expanded, relative paths taken from the home directory (`sshd_config(5)`).
 pub(crate) fn keys_files(patterns: &[String], account: &Account) -> Vec<PathBuf> {
-    let meant = patterns
-        .iter()
-        .filter(|pattern| !pattern.eq_ignore_ascii_case("none"));
-    meant
-        .map(|pattern| account.home.join(expand(pattern, account)))
-        .collect()
+    let meant = patterns.iter().filter(|pattern| !pattern.eq_ignore_ascii_case("none"));
+    meant.map(|pattern| account.home.join(expand(pattern, account))).collect()
 }
 
 fn expand(pattern: &str, account: &Account) -> String {

@@ -17,20 +17,15 @@ pub(super) fn shell(attempt: &Attempt<'_>) -> Judged {
     let (account, shell) = (attempt.account, shell_of(attempt.account));
     let (user, shown, place) = (&account.name, shell.display(), passwd_place(account));
     if turns_away(&shell) {
-        return Ok(Condition::no(
-            name,
-            format!("the shell of {user} is {shown}, which turns logins away"),
-        )
-        .at(place));
+        return Ok(
+            Condition::no(name, format!("the shell of {user} is {shown}, which turns logins away")).at(place)
+        );
     }
     if is_absent(attempt.facts, &shell) {
         return Ok(Condition::no(name, format!("the shell of {user}, {shown}, does not exist")).at(place));
     }
     let entry = look(attempt.facts, &shell).map_err(|reason| {
-        NotKnown::new(
-            format!("whether {user} has a shell that can be run is not known"),
-            reason,
-        )
+        NotKnown::new(format!("whether {user} has a shell that can be run is not known"), reason)
     })?;
     if entry.kind != EntryKind::File || entry.mode & 0o111 == 0 {
         let what = format!("the shell of {user}, {shown}, cannot be run");
@@ -44,10 +39,7 @@ pub(super) fn expiry(attempt: &Attempt<'_>) -> Judged {
     let name = Requirement::Expiry;
     let user = &attempt.account.name;
     let Some(entry) = shadow_of(attempt.facts, user)? else {
-        return Ok(Condition::yes(
-            name,
-            format!("{user} has no entry in /etc/shadow that could expire"),
-        ));
+        return Ok(Condition::yes(name, format!("{user} has no entry in /etc/shadow that could expire")));
     };
     let today = attempt.facts.today;
     let condition = match entry.expires.filter(|day| *day >= 0) {
@@ -66,27 +58,21 @@ pub(super) fn password_age(attempt: &Attempt<'_>) -> Judged {
     let name = Requirement::PasswordAge;
     let user = &attempt.account.name;
     let Some(entry) = shadow_of(attempt.facts, user)? else {
-        return Ok(Condition::yes(
-            name,
-            format!("{user} has no entry in /etc/shadow that could expire"),
-        ));
+        return Ok(Condition::yes(name, format!("{user} has no entry in /etc/shadow that could expire")));
     };
-    let age = entry
-        .last_change
-        .map(|day| attempt.facts.today.saturating_sub(day));
+    let age = entry.last_change.map(|day| attempt.facts.today.saturating_sub(day));
     let too_old = match (entry.last_change, age, entry.max_age) {
         (Some(0), _, _) => Some(format!("{user} must change the password at the next login")),
-        (Some(_), Some(age), Some(most)) if most >= 0 && age > most => Some(format!(
-            "the password of {user} is {age} days old and expired after {most}"
-        )),
+        (Some(_), Some(age), Some(most)) if most >= 0 && age > most => {
+            Some(format!("the password of {user} is {age} days old and expired after {most}"))
+        }
         _ => None,
     };
     let condition = match too_old {
         Some(what) if uses_pam(attempt)? => Condition::no(name, what),
-        Some(what) => Condition::yes(
-            name,
-            format!("{what}, which does not matter to a key where UsePAM is no"),
-        ),
+        Some(what) => {
+            Condition::yes(name, format!("{what}, which does not matter to a key where UsePAM is no"))
+        }
         None => Condition::yes(name, format!("the password of {user} has not expired")),
     };
     Ok(condition.at(shadow_place(entry)))
@@ -125,10 +111,7 @@ pub(super) fn no_login(attempt: &Attempt<'_>) -> Judged {
         }
     }
     if !is_absent(attempt.facts, paths[0]) {
-        return Err(NotKnown::new(
-            "whether /etc/nologin exists is not known",
-            "it was not looked at",
-        ));
+        return Err(NotKnown::new("whether /etc/nologin exists is not known", "it was not looked at"));
     }
     Ok(Condition::yes(name, "there is no /etc/nologin"))
 }

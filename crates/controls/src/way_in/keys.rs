@@ -36,10 +36,7 @@ pub(super) fn key_file(attempt: &Attempt<'_>) -> Judged {
     let user = &attempt.account.name;
     let effective = attempt.effective()?;
     let files = key_files(attempt, &effective)?;
-    if let Some(file) = files
-        .iter()
-        .find(|file| matches!(file.state, FileState::Readable))
-    {
+    if let Some(file) = files.iter().find(|file| matches!(file.state, FileState::Readable)) {
         let shown = file.path.display().to_string();
         return Ok(Condition::yes(name, format!("the keys of {user} are in {shown}")).at(shown));
     }
@@ -64,10 +61,8 @@ pub(super) fn key_file(attempt: &Attempt<'_>) -> Judged {
     }
     if let Some(source) = other_source(&effective) {
         let reason = format!("{source} may give keys that are in no file");
-        return Ok(
-            Condition::unknown(name, format!("{user} has no file of keys"), reason)
-                .at_all(effective.place(source)),
-        );
+        return Ok(Condition::unknown(name, format!("{user} has no file of keys"), reason)
+            .at_all(effective.place(source)));
     }
     let places: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let what = match places.is_empty() {
@@ -94,13 +89,7 @@ pub(super) fn key_file_modes(attempt: &Attempt<'_>) -> Judged {
             format!("there is no file of keys of {user} whose modes could matter"),
         ));
     };
-    let best = judged.fold(first, |best, next| {
-        if best.holds == super::Holds::Yes {
-            best
-        } else {
-            next
-        }
-    });
+    let best = judged.fold(first, |best, next| if best.holds == super::Holds::Yes { best } else { next });
     Ok(best)
 }
 
@@ -110,22 +99,17 @@ fn modes_of(attempt: &Attempt<'_>, file: &Path) -> Condition {
     for loose in loose_paths(attempt.facts, file, attempt.account) {
         match loose {
             Loose::Unsafe { path, entry } => {
-                let what = format!(
-                    "sshd ignores {} for the owner or mode of {}",
-                    file.display(),
-                    path.display()
-                );
+                let what =
+                    format!("sshd ignores {} for the owner or mode of {}", file.display(), path.display());
                 return Condition::no(name, what).at(describe(&path, &entry));
             }
             Loose::Unknown(reason) => unknown = Some(reason),
         }
     }
     match unknown {
-        Some(reason) => Condition::unknown(
-            name,
-            format!("the modes above {} are not known", file.display()),
-            reason,
-        ),
+        Some(reason) => {
+            Condition::unknown(name, format!("the modes above {} are not known", file.display()), reason)
+        }
         None => Condition::yes(name, format!("{} and what is above it are safe", file.display())),
     }
 }
@@ -146,20 +130,14 @@ pub(super) fn key(attempt: &Attempt<'_>) -> Judged {
         };
         let Some(bytes) = bytes else {
             let reason = format!("{} was not read", file.display());
-            return Ok(Condition::unknown(
-                name,
-                format!("the keys of {user} are not known"),
-                reason,
-            ));
+            return Ok(Condition::unknown(name, format!("the keys of {user} are not known"), reason));
         };
         for key in authorized_keys::read(bytes) {
             let place = format!("{}:{}", file.display(), key.line);
             match objection(attempt, &effective, &key) {
                 None => {
                     let kind = key.kind.unwrap_or_default();
-                    return Ok(
-                        Condition::yes(name, format!("sshd takes a key of {user} ({kind})")).at(place),
-                    );
+                    return Ok(Condition::yes(name, format!("sshd takes a key of {user} ({kind})")).at(place));
                 }
                 Some(objection) => {
                     refused.push(objection);
@@ -172,10 +150,7 @@ pub(super) fn key(attempt: &Attempt<'_>) -> Judged {
         [] if files.is_empty() => format!("{user} has no key that could be judged"),
         [] => format!("the files of keys of {user} hold no key"),
         [one] => format!("the only key of {user} {one}"),
-        [first, ..] => format!(
-            "sshd takes none of the {} keys of {user}: the first {first}",
-            refused.len()
-        ),
+        [first, ..] => format!("sshd takes none of the {} keys of {user}: the first {first}", refused.len()),
     };
     if places.is_empty() {
         places = files.iter().map(|file| file.display().to_string()).collect();
@@ -205,10 +180,7 @@ fn objection(attempt: &Attempt<'_>, effective: &Effective, key: &AuthorizedKey) 
     if let Some(from) = key.option("from")
         && !addresses_match(from, attempt.connection.peer)
     {
-        return Some(format!(
-            "is taken from {from} alone, which {} is not in",
-            attempt.connection.peer
-        ));
+        return Some(format!("is taken from {from} alone, which {} is not in", attempt.connection.peer));
     }
     if let Some(expiry) = key.option("expiry-time")
         && expiry_day(expiry).is_none_or(|day| day <= attempt.facts.today)
@@ -216,20 +188,12 @@ fn objection(attempt: &Attempt<'_>, effective: &Effective, key: &AuthorizedKey) 
         return Some(format!("expired ({expiry})"));
     }
     let accepted = effective.list(Keyword::PubkeyAcceptedAlgorithms);
-    if !signatures(kind)
-        .iter()
-        .any(|name| crate::ssh::name_in(&accepted, name))
-    {
+    if !signatures(kind).iter().any(|name| crate::ssh::name_in(&accepted, name)) {
         return Some(format!("is {kind}, which PubkeyAcceptedAlgorithms leaves out"));
     }
     let least = effective.number(Keyword::RequiredRsaSize).unwrap_or(1024);
-    if key
-        .rsa_bits
-        .is_some_and(|bits| u64::try_from(bits).is_ok_and(|bits| bits < least))
-    {
-        return Some(format!(
-            "is RSA of fewer than {least} bits, which RequiredRSASize refuses"
-        ));
+    if key.rsa_bits.is_some_and(|bits| u64::try_from(bits).is_ok_and(|bits| bits < least)) {
+        return Some(format!("is RSA of fewer than {least} bits, which RequiredRSASize refuses"));
     }
     None
 }
@@ -246,19 +210,12 @@ fn signatures(kind: &str) -> Vec<&str> {
 fn other_source(effective: &Effective) -> Option<Keyword> {
     [Keyword::AuthorizedKeysCommand, Keyword::TrustedUserCaKeys]
         .into_iter()
-        .find(|keyword| {
-            effective
-                .text(*keyword)
-                .is_some_and(|value| !value.eq_ignore_ascii_case("none"))
-        })
+        .find(|keyword| effective.text(*keyword).is_some_and(|value| !value.eq_ignore_ascii_case("none")))
 }
 
 fn readable(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<PathBuf>, NotKnown> {
     let files = key_files(attempt, effective)?.into_iter();
-    Ok(files
-        .filter(|file| matches!(file.state, FileState::Readable))
-        .map(|file| file.path)
-        .collect())
+    Ok(files.filter(|file| matches!(file.state, FileState::Readable)).map(|file| file.path).collect())
 }
 
 fn key_files(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<KeyFile>, NotKnown> {
@@ -266,19 +223,13 @@ fn key_files(attempt: &Attempt<'_>, effective: &Effective) -> Result<Vec<KeyFile
     let paths = keys_files(&effective.list(Keyword::AuthorizedKeysFile), attempt.account);
     Ok(paths
         .into_iter()
-        .map(|path| KeyFile {
-            state: state_of(attempt, &path, attempt.account, &groups),
-            path,
-        })
+        .map(|path| KeyFile { state: state_of(attempt, &path, attempt.account, &groups), path })
         .collect())
 }
 
 fn state_of(attempt: &Attempt<'_>, path: &Path, account: &Account, groups: &[u32]) -> FileState {
     if is_absent(attempt.facts, path)
-        || path
-            .ancestors()
-            .skip(1)
-            .any(|parent| is_absent(attempt.facts, parent))
+        || path.ancestors().skip(1).any(|parent| is_absent(attempt.facts, parent))
     {
         return FileState::Absent;
     }

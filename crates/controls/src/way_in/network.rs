@@ -12,9 +12,7 @@ use crate::ssh::{Sshd, Unread, listening};
 /// sshd, or the socket unit that starts it, takes connections at the address and port by which the client comes.
 pub(super) fn port(attempt: &Attempt<'_>) -> Judged {
     let name = Requirement::Port;
-    let Connection {
-        local, local_port, ..
-    } = *attempt.connection;
+    let Connection { local, local_port, .. } = *attempt.connection;
     if let Err(Unread::NotInstalled) = attempt.sshd {
         return Ok(Condition::no(name, "no SSH server is installed"));
     }
@@ -26,16 +24,13 @@ pub(super) fn port(attempt: &Attempt<'_>) -> Judged {
     let mut places: Vec<String> = listens.iter().map(|listen| listen.decided_by.clone()).collect();
     places.sort();
     places.dedup();
-    let shown: Vec<String> = listens
-        .iter()
-        .map(|listen| SocketAddr::new(listen.address, listen.port).to_string())
-        .collect();
+    let shown: Vec<String> =
+        listens.iter().map(|listen| SocketAddr::new(listen.address, listen.port).to_string()).collect();
     let what = match shown.is_empty() {
         true => format!("nothing takes SSH connections to {local} port {local_port}"),
-        false => format!(
-            "sshd takes connections at {}, not at {local} port {local_port}",
-            shown.join(" and ")
-        ),
+        false => {
+            format!("sshd takes connections at {}, not at {local} port {local_port}", shown.join(" and "))
+        }
     };
     Ok(Condition::no(name, what).at_all(places))
 }
@@ -49,11 +44,7 @@ pub(super) fn packet_filter(attempt: &Attempt<'_>) -> Judged {
 /// The same without an account: a packet knows none.
 pub(crate) fn filter_lets_in(facts: &Facts, connection: &Connection) -> Condition {
     let name = Requirement::PacketFilter;
-    let Connection {
-        peer,
-        local,
-        local_port,
-    } = *connection;
+    let Connection { peer, local, local_port } = *connection;
     let filter = match Filter::of(facts) {
         Ok(filter) => filter,
         Err(reason) => return Condition::unknown(name, "the packet filter is not known", reason),
@@ -73,21 +64,17 @@ pub(crate) fn filter_lets_in(facts: &Facts, connection: &Connection) -> Conditio
         }
     };
     match filter.fate_of_answer(peer, to) {
-        Fate::Passes(_) => Condition::yes(
-            name,
-            format!("the packet filter lets {peer} connect to port {local_port}"),
-        )
-        .at(by),
+        Fate::Passes(_) => {
+            Condition::yes(name, format!("the packet filter lets {peer} connect to port {local_port}")).at(by)
+        }
         Fate::Stopped(by) => Condition::no(
             name,
             format!("the packet filter stops the answers to {peer} from port {local_port}"),
         )
         .at(by),
-        Fate::Unknown(reason) => Condition::unknown(
-            name,
-            format!("whether answers to {peer} get out is not known"),
-            reason,
-        ),
+        Fate::Unknown(reason) => {
+            Condition::unknown(name, format!("whether answers to {peer} get out is not known"), reason)
+        }
     }
 }
 
@@ -98,36 +85,20 @@ pub(crate) fn likely_connections(
     sshd: &Result<Sshd, Unread>,
     others: &[IpAddr],
 ) -> Vec<Connection> {
-    let mut ports: Vec<u16> = listening(facts, sshd)
-        .map(|listens| crate::ssh::ports(&listens))
-        .unwrap_or_default();
+    let mut ports: Vec<u16> =
+        listening(facts, sshd).map(|listens| crate::ssh::ports(&listens)).unwrap_or_default();
     if ports.is_empty() {
         ports.push(22);
     }
     let mut connections = Vec::new();
     for local in own_addresses(facts) {
-        let neighbours = facts
-            .network
-            .addresses
-            .known()
-            .into_iter()
-            .flatten()
-            .filter_map(|address| {
-                let is_near = address.address.contains(&local) && address.address.addr() == local;
-                is_near
-                    .then(|| address.address.hosts().find(|host| *host != local))
-                    .flatten()
-            });
-        let peers = [somebody_like(local)]
-            .into_iter()
-            .chain(others.iter().copied())
-            .chain(neighbours);
+        let neighbours = facts.network.addresses.known().into_iter().flatten().filter_map(|address| {
+            let is_near = address.address.contains(&local) && address.address.addr() == local;
+            is_near.then(|| address.address.hosts().find(|host| *host != local)).flatten()
+        });
+        let peers = [somebody_like(local)].into_iter().chain(others.iter().copied()).chain(neighbours);
         for peer in peers.filter(|peer| peer.is_ipv4() == local.is_ipv4()) {
-            connections.extend(ports.iter().map(|&local_port| Connection {
-                peer,
-                local,
-                local_port,
-            }));
+            connections.extend(ports.iter().map(|&local_port| Connection { peer, local, local_port }));
         }
     }
     connections

@@ -17,10 +17,9 @@ pub(super) fn sudo(attempt: &Attempt<'_>) -> Judged {
         (true, _) => Condition::yes(name, format!("sudo lets {user} run everything")),
         (false, []) if listing.any => Condition::no(name, format!("sudo lets {user} run some commands only")),
         (false, []) => Condition::no(name, format!("sudo lets {user} run nothing as root")),
-        (false, taken) => Condition::no(
-            name,
-            format!("sudo lets {user} run everything but {}", taken.join(", ")),
-        ),
+        (false, taken) => {
+            Condition::no(name, format!("sudo lets {user} run everything but {}", taken.join(", ")))
+        }
     };
     Ok(condition.at_all(listing.decided_by.clone()))
 }
@@ -38,22 +37,16 @@ pub(super) fn sudo_password(attempt: &Attempt<'_>) -> Judged {
         let what = format!("sudo asks {user} for no password");
         return Ok(Condition::yes(name, what).at_all(listing.decided_by.clone()));
     }
-    let other = ["targetpw", "rootpw"]
-        .into_iter()
-        .find_map(|setting| in_force(attempt, setting));
+    let other = ["targetpw", "rootpw"].into_iter().find_map(|setting| in_force(attempt, setting));
     let (whose, place) = match other {
         Some(default) => ("root", Some(format!("{} ({})", default.place, default.name))),
         None => (user.as_str(), None),
     };
     let condition = match has_usable_password(attempt.facts, whose)? {
-        true => Condition::yes(
-            name,
-            format!("sudo asks for the password of {whose}, and there is one"),
-        ),
-        false => Condition::no(
-            name,
-            format!("sudo asks for the password of {whose}, and there is none to type"),
-        ),
+        true => Condition::yes(name, format!("sudo asks for the password of {whose}, and there is one")),
+        false => {
+            Condition::no(name, format!("sudo asks for the password of {whose}, and there is none to type"))
+        }
     };
     Ok(condition.at_all(place).at_all(listing.decided_by.clone()))
 }

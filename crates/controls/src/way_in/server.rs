@@ -12,10 +12,7 @@ pub(super) fn public_key_login(attempt: &Attempt<'_>) -> Judged {
     let effective = attempt.effective()?;
     let condition = match effective.is(Keyword::PubkeyAuthentication, "yes") {
         true => Condition::yes(name, "PubkeyAuthentication is yes"),
-        false => Condition::no(
-            name,
-            format!("PubkeyAuthentication is no for {}", attempt.account.name),
-        ),
+        false => Condition::no(name, format!("PubkeyAuthentication is no for {}", attempt.account.name)),
     };
     Ok(condition.at_all(effective.place(Keyword::PubkeyAuthentication)))
 }
@@ -41,10 +38,9 @@ pub(super) fn methods(attempt: &Attempt<'_>) -> Judged {
                 reason,
             )
         }
-        Satisfied::No => Condition::no(
-            name,
-            format!("{user} cannot satisfy AuthenticationMethods by a key ({shown})"),
-        ),
+        Satisfied::No => {
+            Condition::no(name, format!("{user} cannot satisfy AuthenticationMethods by a key ({shown})"))
+        }
     };
     Ok(condition.at_all(effective.place(Keyword::AuthenticationMethods)))
 }
@@ -72,11 +68,7 @@ fn satisfied(
         let one = match method {
             "publickey" => {
                 keys += 1;
-                if keys == 1 {
-                    Satisfied::Yes
-                } else {
-                    Satisfied::Perhaps
-                }
+                if keys == 1 { Satisfied::Yes } else { Satisfied::Perhaps }
             }
             "password" => {
                 let on = effective.is(Keyword::PasswordAuthentication, "yes");
@@ -108,29 +100,17 @@ pub(super) fn allow_lists(attempt: &Attempt<'_>) -> Judged {
 
     let denied = effective.list(Keyword::DenyUsers);
     if user_in(&denied) {
-        return refused(
-            Keyword::DenyUsers,
-            format!("DenyUsers keeps {user} out ({})", denied.join(" ")),
-        );
+        return refused(Keyword::DenyUsers, format!("DenyUsers keeps {user} out ({})", denied.join(" ")));
     }
     let allowed = effective.list(Keyword::AllowUsers);
     if !allowed.is_empty() && !user_in(&allowed) {
-        return refused(
-            Keyword::AllowUsers,
-            format!("AllowUsers leaves {user} out ({})", allowed.join(" ")),
-        );
+        return refused(Keyword::AllowUsers, format!("AllowUsers leaves {user} out ({})", allowed.join(" ")));
     }
-    let (denied, allowed) = (
-        effective.list(Keyword::DenyGroups),
-        effective.list(Keyword::AllowGroups),
-    );
+    let (denied, allowed) = (effective.list(Keyword::DenyGroups), effective.list(Keyword::AllowGroups));
     if !denied.is_empty() || !allowed.is_empty() {
         let groups = groups_of(attempt.facts, attempt.account)?;
-        let any_in = |list: &[String]| {
-            groups
-                .iter()
-                .any(|group| list.iter().any(|p| pattern_matches(group, p)))
-        };
+        let any_in =
+            |list: &[String]| groups.iter().any(|group| list.iter().any(|p| pattern_matches(group, p)));
         if any_in(&denied) {
             return refused(
                 Keyword::DenyGroups,
@@ -144,10 +124,7 @@ pub(super) fn allow_lists(attempt: &Attempt<'_>) -> Judged {
             );
         }
     }
-    Ok(Condition::yes(
-        name,
-        format!("the Allow and Deny lists let {user} in"),
-    ))
+    Ok(Condition::yes(name, format!("the Allow and Deny lists let {user} in")))
 }
 
 /// `USER` or `USER@HOST`, both patterns, the host a network too (`match_user` in match.c).
@@ -171,11 +148,7 @@ pub(super) fn root_login(attempt: &Attempt<'_>) -> Judged {
     let value = effective.text(Keyword::PermitRootLogin).unwrap_or("no");
     let takes_keys = matches!(value, "yes" | "prohibit-password" | "without-password");
     let what = format!("PermitRootLogin is {value}");
-    let condition = if takes_keys {
-        Condition::yes(name, what)
-    } else {
-        Condition::no(name, what)
-    };
+    let condition = if takes_keys { Condition::yes(name, what) } else { Condition::no(name, what) };
     Ok(condition.at_all(effective.place(Keyword::PermitRootLogin)))
 }
 
@@ -185,10 +158,9 @@ pub(super) fn tries(attempt: &Attempt<'_>) -> Judged {
     let effective = attempt.effective()?;
     let condition = match effective.number(Keyword::MaxAuthTries) {
         Some(tries) if tries >= 1 => Condition::yes(name, format!("MaxAuthTries is {tries}")),
-        Some(tries) => Condition::no(
-            name,
-            format!("MaxAuthTries is {tries}: sshd refuses before the first key"),
-        ),
+        Some(tries) => {
+            Condition::no(name, format!("MaxAuthTries is {tries}: sshd refuses before the first key"))
+        }
         None => Condition::unknown(name, "MaxAuthTries is not known", "it has no number"),
     };
     Ok(condition.at_all(effective.place(Keyword::MaxAuthTries)))

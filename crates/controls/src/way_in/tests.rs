@@ -12,12 +12,8 @@ fn connection() -> Connection {
 /// The conditions that do not hold over that connection, with what decides them.
 fn failing(facts: &Facts, connection: &Connection) -> Vec<(Requirement, Vec<String>)> {
     let conditions = judge(facts, ADMIN, Some(connection));
-    let failing = conditions
-        .into_iter()
-        .filter(|condition| condition.holds != Holds::Yes);
-    failing
-        .map(|condition| (condition.name, condition.decided_by))
-        .collect()
+    let failing = conditions.into_iter().filter(|condition| condition.holds != Holds::Yes);
+    failing.map(|condition| (condition.name, condition.decided_by)).collect()
 }
 
 /// The one condition that a change breaks.
@@ -32,17 +28,12 @@ fn broken(change: impl FnOnce(&mut Facts)) -> (Requirement, String) {
 }
 
 fn account_mut(facts: &mut Facts) -> &mut Account {
-    let Fact::Known(users) = &mut facts.accounts.users else {
-        panic!("users")
-    };
+    let Fact::Known(users) = &mut facts.accounts.users else { panic!("users") };
     users.iter_mut().find(|user| user.name == ADMIN).unwrap()
 }
 
 fn usable() -> PasswordState {
-    PasswordState::Usable {
-        method: "y".to_owned(),
-        digest: "00".to_owned(),
-    }
+    PasswordState::Usable { method: "y".to_owned(), digest: "00".to_owned() }
 }
 
 #[test]
@@ -58,20 +49,14 @@ fn every_condition_holds_on_a_secured_host() {
 fn an_account_that_is_not_there_is_the_only_thing_said() {
     let conditions = judge(&secured(), "nobody-here", Some(&connection()));
     assert_eq!(conditions.len(), 1);
-    assert_eq!(
-        (conditions[0].name, &conditions[0].holds),
-        (Requirement::Account, &Holds::No)
-    );
+    assert_eq!((conditions[0].name, &conditions[0].holds), (Requirement::Account, &Holds::No));
     assert!(!gets_in(&conditions));
 }
 
 #[test]
 fn a_shell_that_is_missing_or_turns_away_shuts_the_door() {
     let at = (Requirement::Shell, "/etc/passwd:3".to_owned());
-    assert_eq!(
-        broken(|facts| account_mut(facts).shell = "/usr/sbin/nologin".into()),
-        at
-    );
+    assert_eq!(broken(|facts| account_mut(facts).shell = "/usr/sbin/nologin".into()), at);
     let missing = |facts: &mut Facts| {
         account_mut(facts).shell = "/bin/fish".into();
         facts.files.insert("/bin/fish".into(), FileFact::Absent);
@@ -80,10 +65,7 @@ fn a_shell_that_is_missing_or_turns_away_shuts_the_door() {
     let (name, place) = broken(|facts| facts.entry("/bin/bash").mode = 0o644);
     assert_eq!(
         (name, place.as_str()),
-        (
-            Requirement::Shell,
-            "/etc/passwd:3 | /bin/bash (mode 0644, owner 0)"
-        )
+        (Requirement::Shell, "/etc/passwd:3 | /bin/bash (mode 0644, owner 0)")
     );
 }
 
@@ -116,16 +98,11 @@ fn a_password_that_expired_or_must_be_changed_shuts_the_door_for_keys_too() {
 fn a_locked_password_shuts_the_door_where_pam_is_not_used() {
     let without_pam = |facts: &mut Facts| {
         facts.sshd_config("Include /etc/ssh/sshd_config.d/*.conf\nUsePAM no\n");
-        facts
-            .files
-            .remove(std::path::Path::new("/etc/ssh/sshd_config.d/00-gabion.conf"));
+        facts.files.remove(std::path::Path::new("/etc/ssh/sshd_config.d/00-gabion.conf"));
         facts.entry("/etc/ssh/sshd_config.d").names = Some(Vec::new());
     };
     let (name, place) = broken(without_pam);
-    assert_eq!(
-        (name, place.as_str()),
-        (Requirement::Lock, "/etc/shadow:3 | /etc/ssh/sshd_config:2")
-    );
+    assert_eq!((name, place.as_str()), (Requirement::Lock, "/etc/shadow:3 | /etc/ssh/sshd_config:2"));
     let mut facts = secured();
     without_pam(&mut facts);
     facts.shadow_of(ADMIN).password = PasswordState::Impossible;
@@ -142,26 +119,17 @@ fn etc_nologin_keeps_everybody_but_root_out() {
 
 #[test]
 fn a_home_or_file_of_keys_that_others_write_is_not_read() {
-    let cases = [
-        ("/home/deploy", 0o777),
-        ("/home/deploy/.ssh", 0o775),
-        ("/home/deploy/.ssh/authorized_keys", 0o666),
-    ];
+    let cases =
+        [("/home/deploy", 0o777), ("/home/deploy/.ssh", 0o775), ("/home/deploy/.ssh/authorized_keys", 0o666)];
     for (path, mode) in cases {
         let (name, place) = broken(|facts| facts.entry(path).mode = mode);
         assert_eq!(
             (name, place),
-            (
-                Requirement::KeyFileModes,
-                format!("{path} (mode {mode:04o}, owner 1000)")
-            )
+            (Requirement::KeyFileModes, format!("{path} (mode {mode:04o}, owner 1000)"))
         );
     }
     let (name, place) = broken(|facts| facts.entry("/home/deploy").uid = 1001);
-    assert_eq!(
-        (name, place.as_str()),
-        (Requirement::KeyFileModes, "/home/deploy (mode 0755, owner 1001)")
-    );
+    assert_eq!((name, place.as_str()), (Requirement::KeyFileModes, "/home/deploy (mode 0755, owner 1001)"));
     // What is above the home does not matter to sshd.
     let mut facts = secured();
     facts.entry("/home").mode = 0o777;
@@ -175,10 +143,7 @@ fn a_file_of_keys_that_sshd_cannot_read_as_the_account_is_none() {
     (entry.uid, entry.gid, entry.mode) = (0, 0, 0o600);
     let failing = failing(&facts, &connection());
     assert_eq!(failing[0].0, Requirement::KeyFile);
-    assert_eq!(
-        failing[0].1,
-        ["/home/deploy/.ssh/authorized_keys (mode 0600, owner 0)"]
-    );
+    assert_eq!(failing[0].1, ["/home/deploy/.ssh/authorized_keys (mode 0600, owner 0)"]);
 }
 
 #[test]
@@ -191,10 +156,11 @@ fn a_home_behind_a_link_is_followed() {
         ..host::facts::Entry::default()
     };
     facts.files.insert("/home/deploy".into(), FileFact::Present(link));
-    facts
-        .directory("/srv", 0o755, 0)
-        .directory("/srv/deploy", 0o755, 1000)
-        .directory("/srv/deploy/.ssh", 0o700, 1000);
+    facts.directory("/srv", 0o755, 0).directory("/srv/deploy", 0o755, 1000).directory(
+        "/srv/deploy/.ssh",
+        0o700,
+        1000,
+    );
     facts.file_with("/srv/deploy/.ssh/authorized_keys", 0o600, 1000, KEY);
     assert_eq!(failing(&facts, &connection()), []);
     facts.entry("/srv/deploy").mode = 0o777;
@@ -218,15 +184,9 @@ fn keys_that_sshd_would_not_take_are_no_way_in() {
             facts.file_with("/home/deploy/.ssh/authorized_keys", 0o600, 1000, &text);
         });
         assert_eq!(name, Requirement::Key, "{text}");
-        assert!(
-            place.starts_with("/home/deploy/.ssh/authorized_keys"),
-            "{text}: {place}"
-        );
+        assert!(place.starts_with("/home/deploy/.ssh/authorized_keys"), "{text}: {place}");
     }
-    for text in [
-        format!("from=\"198.51.100.0/24\" {KEY}"),
-        format!("no-pty,from=\"!10.1.2.3,*\" {KEY}"),
-    ] {
+    for text in [format!("from=\"198.51.100.0/24\" {KEY}"), format!("no-pty,from=\"!10.1.2.3,*\" {KEY}")] {
         let mut facts = secured();
         facts.file_with("/home/deploy/.ssh/authorized_keys", 0o600, 1000, &text);
         assert_eq!(failing(&facts, &connection()), [], "{text}");
@@ -238,10 +198,7 @@ fn a_key_outside_the_accepted_algorithms_or_too_short_is_no_way_in() {
     let (name, place) = broken(|facts| {
         facts.drop_in("10-x.conf", "PubkeyAcceptedAlgorithms rsa-sha2-512\n");
     });
-    assert_eq!(
-        (name, place.as_str()),
-        (Requirement::Key, "/home/deploy/.ssh/authorized_keys:1")
-    );
+    assert_eq!((name, place.as_str()), (Requirement::Key, "/home/deploy/.ssh/authorized_keys:1"));
     assert_eq!(rsa_key_fails("RequiredRSASize 4096\n"), [Requirement::Key]);
     assert_eq!(rsa_key_fails("RequiredRSASize 2048\n"), []);
 }
@@ -250,26 +207,17 @@ fn a_key_outside_the_accepted_algorithms_or_too_short_is_no_way_in() {
 fn rsa_key_fails(line: &str) -> Vec<Requirement> {
     const RSA: &str = include_str!("../fixture/rsa-2048.pub");
     let mut facts = secured();
-    facts
-        .drop_in("10-x.conf", line)
-        .file_with("/home/deploy/.ssh/authorized_keys", 0o600, 1000, RSA);
-    failing(&facts, &connection())
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect()
+    facts.drop_in("10-x.conf", line).file_with("/home/deploy/.ssh/authorized_keys", 0o600, 1000, RSA);
+    failing(&facts, &connection()).into_iter().map(|(name, _)| name).collect()
 }
 
 #[test]
 fn where_keys_are_looked_for_follows_the_configuration() {
     let mut facts = secured();
     facts.drop_in("10-x.conf", "AuthorizedKeysFile /etc/ssh/keys/%u\n");
-    facts
-        .files
-        .insert("/etc/ssh/keys/deploy".into(), FileFact::Absent);
+    facts.files.insert("/etc/ssh/keys/deploy".into(), FileFact::Absent);
     assert_eq!(failing(&facts, &connection())[0].0, Requirement::KeyFile);
-    facts
-        .directory("/etc/ssh/keys", 0o755, 0)
-        .file_with("/etc/ssh/keys/deploy", 0o644, 0, KEY);
+    facts.directory("/etc/ssh/keys", 0o755, 0).file_with("/etc/ssh/keys/deploy", 0o644, 0, KEY);
     assert_eq!(failing(&facts, &connection()), []);
 
     facts.drop_in(
@@ -277,10 +225,7 @@ fn where_keys_are_looked_for_follows_the_configuration() {
         "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/keys\nAuthorizedKeysCommandUser root\n",
     );
     let conditions = judge(&facts, ADMIN, Some(&connection()));
-    let file = conditions
-        .iter()
-        .find(|condition| condition.name == Requirement::KeyFile)
-        .unwrap();
+    let file = conditions.iter().find(|condition| condition.name == Requirement::KeyFile).unwrap();
     assert!(matches!(file.holds, Holds::Unknown(_)), "{file:?}");
 }
 
@@ -290,10 +235,7 @@ fn what_the_server_says_of_keys_and_methods_is_asked_for_this_very_user() {
         facts.drop_in("00-a.conf", text);
     };
     let (name, place) = broken(|facts| without_ours(facts, "Match User deploy\n PubkeyAuthentication no\n"));
-    assert_eq!(
-        (name, place.as_str()),
-        (Requirement::PublicKeyLogin, "/etc/ssh/sshd_config.d/00-a.conf:2")
-    );
+    assert_eq!((name, place.as_str()), (Requirement::PublicKeyLogin, "/etc/ssh/sshd_config.d/00-a.conf:2"));
     let (name, _) = broken(|facts| without_ours(facts, "AuthenticationMethods publickey,password\n"));
     assert_eq!(name, Requirement::Methods);
     let (name, _) = broken(|facts| without_ours(facts, "MaxAuthTries 0\n"));
@@ -305,10 +247,7 @@ fn what_the_server_says_of_keys_and_methods_is_asked_for_this_very_user() {
         "AuthenticationMethods publickey,keyboard-interactive\nKbdInteractiveAuthentication yes\n",
     );
     let conditions = judge(&facts, ADMIN, Some(&connection()));
-    let methods = conditions
-        .iter()
-        .find(|condition| condition.name == Requirement::Methods)
-        .unwrap();
+    let methods = conditions.iter().find(|condition| condition.name == Requirement::Methods).unwrap();
     assert!(matches!(methods.holds, Holds::Unknown(_)), "{methods:?}");
 }
 
@@ -331,12 +270,9 @@ fn the_lists_are_asked_with_groups_and_addresses() {
             "{line}"
         );
     }
-    for line in [
-        "AllowUsers bob deploy",
-        "AllowUsers *@198.51.100.0/24",
-        "AllowGroups sudo",
-        "DenyUsers root",
-    ] {
+    for line in
+        ["AllowUsers bob deploy", "AllowUsers *@198.51.100.0/24", "AllowGroups sudo", "DenyUsers root"]
+    {
         let mut facts = secured();
         facts.drop_in("00-a.conf", &format!("{line}\n"));
         assert_eq!(failing(&facts, &connection()), [], "{line}");
@@ -348,18 +284,10 @@ fn root_gets_in_by_key_unless_it_must_not() {
     let root = |value: &str| {
         let mut facts = secured();
         facts.drop_in("00-a.conf", &format!("PermitRootLogin {value}\n"));
-        facts
-            .directory("/root/.ssh", 0o700, 0)
-            .file_with("/root/.ssh/authorized_keys", 0o600, 0, KEY);
-        facts
-            .files
-            .insert("/root/.ssh/authorized_keys2".into(), FileFact::Absent);
+        facts.directory("/root/.ssh", 0o700, 0).file_with("/root/.ssh/authorized_keys", 0o600, 0, KEY);
+        facts.files.insert("/root/.ssh/authorized_keys2".into(), FileFact::Absent);
         let conditions = judge(&facts, "root", Some(&connection()));
-        conditions
-            .into_iter()
-            .filter(|one| one.holds != Holds::Yes)
-            .map(|one| one.name)
-            .collect::<Vec<_>>()
+        conditions.into_iter().filter(|one| one.holds != Holds::Yes).map(|one| one.name).collect::<Vec<_>>()
     };
     assert_eq!(root("prohibit-password"), []);
     assert_eq!(root("no"), [Requirement::RootLogin]);
@@ -370,9 +298,7 @@ fn root_gets_in_by_key_unless_it_must_not() {
 fn sudo_must_grant_everything_and_ask_for_nothing_that_is_not_there() {
     let listing = |facts: &mut Facts, all: bool, no_password: bool| {
         facts.grant_sudo(ADMIN, no_password);
-        let Some(Fact::Known(listing)) = facts.sudo.get_mut(ADMIN) else {
-            panic!("sudo")
-        };
+        let Some(Fact::Known(listing)) = facts.sudo.get_mut(ADMIN) else { panic!("sudo") };
         listing.all = all;
     };
     assert_eq!(
@@ -408,10 +334,7 @@ fn the_port_of_the_connection_must_be_where_sshd_or_its_socket_listens() {
     let (name, place) = broken(|facts| {
         facts.drop_in("10-x.conf", "Port 2222\n");
     });
-    assert_eq!(
-        (name, place.as_str()),
-        (Requirement::Port, "/etc/ssh/sshd_config.d/10-x.conf:1")
-    );
+    assert_eq!((name, place.as_str()), (Requirement::Port, "/etc/ssh/sshd_config.d/10-x.conf:1"));
     let (name, _) = broken(|facts| {
         facts.drop_in("10-x.conf", "ListenAddress 192.0.2.11\n");
     });
@@ -435,12 +358,7 @@ fn the_port_of_the_connection_must_be_where_sshd_or_its_socket_listens() {
 #[test]
 fn a_socket_on_the_ipv6_wildcard_takes_ipv4_too() {
     let mut facts = secured();
-    facts.ssh.units = Fact::Known(vec![unit(
-        "ssh.socket",
-        "active",
-        "enabled",
-        &["[::]:22 (Stream)"],
-    )]);
+    facts.ssh.units = Fact::Known(vec![unit("ssh.socket", "active", "enabled", &["[::]:22 (Stream)"])]);
     assert_eq!(failing(&facts, &connection()), []);
 }
 
@@ -474,10 +392,7 @@ fn the_packet_filter_must_let_the_peer_in_and_be_known() {
         let mut facts = secured();
         change(&mut facts);
         let conditions = judge(&facts, ADMIN, Some(&connection()));
-        let filter = conditions
-            .iter()
-            .find(|condition| condition.name == Requirement::PacketFilter)
-            .unwrap();
+        let filter = conditions.iter().find(|condition| condition.name == Requirement::PacketFilter).unwrap();
         assert!(matches!(filter.holds, Holds::Unknown(_)), "{filter:?}");
     }
 }
@@ -488,10 +403,7 @@ fn without_sshd_there_is_no_way_in() {
     facts.ssh.program = Fact::Known(None);
     let conditions = judge(&facts, ADMIN, None);
     assert!(!gets_in(&conditions));
-    let port = conditions
-        .iter()
-        .find(|condition| condition.name == Requirement::Port)
-        .unwrap();
+    let port = conditions.iter().find(|condition| condition.name == Requirement::Port).unwrap();
     assert_eq!(port.holds, Holds::No);
 }
 
@@ -506,12 +418,8 @@ fn odd_facts() -> impl Strategy<Value = Facts> {
             let shadow = facts.shadow_of(ADMIN);
             (shadow.last_change, shadow.max_age, shadow.expires) = (Some(number), Some(number), Some(number));
             facts.today = if flag { i64::MIN } else { number };
-            facts.ssh.units = Fact::Known(vec![unit(
-                "ssh.socket",
-                if flag { "active" } else { "" },
-                "",
-                &[&word],
-            )]);
+            facts.ssh.units =
+                Fact::Known(vec![unit("ssh.socket", if flag { "active" } else { "" }, "", &[&word])]);
             account_mut(&mut facts).home = word.into();
             facts
         },
