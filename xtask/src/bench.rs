@@ -16,14 +16,9 @@ pub(crate) fn run(what: &str) -> Result<(), String> {
             "--ignored",
             "--nocapture",
         ])),
-        "firewall" => start(cargo().args([
-            "run",
-            "--release",
-            "--package",
-            "nf-tables",
-            "--example",
-            "latency",
-        ])),
+        "firewall" => {
+            start(cargo().args(["run", "--release", "--package", "nf-tables", "--example", "latency"]))
+        }
         other => Err(format!("unknown benchmark `{other}`: audit, firewall")),
     }
 }

@@ -54,12 +54,8 @@ pub(crate) fn check() -> Result<(), String> {
     ]))?;
     let metadata: Metadata =
         serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?;
-    let nodes: BTreeMap<&str, &Node> = metadata
-        .resolve
-        .nodes
-        .iter()
-        .map(|node| (node.id.as_str(), node))
-        .collect();
+    let nodes: BTreeMap<&str, &Node> =
+        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let program = metadata
         .packages
         .iter()

@@ -20,11 +20,7 @@ const FILES: &[(&str, &[&str])] = &[
 pub(crate) fn run(mode: Mode) -> Result<(), String> {
     let mut stale = Vec::new();
     for (path, arguments) in FILES {
-        let text = read(
-            cargo()
-                .args(["run", "--quiet", "--package", "gabion", "--"])
-                .args(*arguments),
-        )?;
+        let text = read(cargo().args(["run", "--quiet", "--package", "gabion", "--"]).args(*arguments))?;
         if !settle(&root().join(path), &text, mode)? {
             stale.push(*path);
         }
@@ -33,10 +29,7 @@ pub(crate) fn run(mode: Mode) -> Result<(), String> {
         println!("generated files: {} current", FILES.len());
         return Ok(());
     }
-    Err(format!(
-        "not current: {}; run `cargo xtask generate`",
-        stale.join(", ")
-    ))
+    Err(format!("not current: {}; run `cargo xtask generate`", stale.join(", ")))
 }
 
 /// Brings a file up to date, or says whether it is.

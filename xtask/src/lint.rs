@@ -18,28 +18,8 @@ fn run_all(steps: &[(&str, &[&str])]) -> Result<(), String> {
 pub(crate) fn run() -> Result<(), String> {
     run_all(&[
         ("fmt", &["fmt", "--all", "--check"]),
-        (
-            "clippy",
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--quiet",
-                "--",
-                "-D",
-                "warnings",
-            ],
-        ),
-        (
-            "docs",
-            &[
-                "doc",
-                "--workspace",
-                "--no-deps",
-                "--quiet",
-                "--document-private-items",
-            ],
-        ),
+        ("clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
+        ("docs", &["doc", "--workspace", "--no-deps", "--quiet", "--document-private-items"]),
     ])?;
     budget::check()?;
     generate::run(generate::Mode::Check)
@@ -48,23 +28,12 @@ pub(crate) fn run() -> Result<(), String> {
 /// Licences, bans and sources. Installs cargo-deny below `target/` where the machine has none.
 pub(crate) fn deny() -> Result<(), String> {
     let own = root().join("target/tools/bin/cargo-deny");
-    let program = if crate::process::has_program("cargo-deny") {
-        PathBuf::from("cargo-deny")
-    } else {
-        own
-    };
+    let program = if crate::process::has_program("cargo-deny") { PathBuf::from("cargo-deny") } else { own };
     if program.is_absolute() && !program.exists() {
         println!("Installing cargo-deny into target/tools");
         start(
             cargo()
-                .args([
-                    "install",
-                    "cargo-deny",
-                    "--locked",
-                    "--quiet",
-                    "--debug",
-                    "--root",
-                ])
+                .args(["install", "cargo-deny", "--locked", "--quiet", "--debug", "--root"])
                 .arg(root().join("target/tools")),
         )?;
     }

@@ -22,11 +22,8 @@ const NEEDED: &[(&str, &str)] = &[
 
 /// Installs what is missing. Only packages that start no service and change no setting.
 pub(crate) fn packages() -> Result<(), String> {
-    let missing: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(program, _)| !has_program(program))
-        .map(|(_, package)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        NEEDED.iter().filter(|(program, _)| !has_program(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }

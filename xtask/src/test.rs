@@ -1,6 +1,5 @@
 //! Runs every test and ends with a plain count. A test that prints `SKIPPED:` counts as skipped, never as passed.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
@@ -12,7 +11,7 @@ use crate::setup;
 struct Count {
     passed: usize,
     failed: Vec<String>,
-    skipped: BTreeMap<String, String>,
+    skipped: Vec<(String, String)>,
 }
 
 pub(crate) fn run(words: &[&str]) -> Result<(), String> {
@@ -34,17 +33,8 @@ pub(crate) fn run(words: &[&str]) -> Result<(), String> {
         println!("FAILED {test}");
     }
     // The plain closing line.
-    println!(
-        "{} passed, {} failed, {} skipped",
-        count.passed,
-        count.failed.len(),
-        count.skipped.len()
-    );
-    if finished && count.failed.is_empty() {
-        Ok(())
-    } else {
-        Err("the tests failed".to_owned())
-    }
+    println!("{} passed, {} failed, {} skipped", count.passed, count.failed.len(), count.skipped.len());
+    if finished && count.failed.is_empty() { Ok(()) } else { Err("the tests failed".to_owned()) }
 }
 
 /// Runs the tests, shows what a person wants to see of it, and counts.
@@ -71,60 +61,55 @@ fn watch(mut command: Command, count: &mut Count) -> Result<bool, String> {
 /// Reads the output of libtest, one line at a time.
 #[derive(Debug, Default)]
 struct Reader {
-    /// The test whose captured output is being shown, and whether it stands among the failures.
-    section: Option<String>,
+    /// The test whose captured output is being shown.
+    section: Option<Section>,
+    /// The sections that follow are of tests that failed.
     failures: bool,
+}
+
+#[derive(Debug)]
+struct Section {
+    test: String,
+    skipped: bool,
 }
 
 impl Reader {
     /// Takes a line into account; says whether a person wants to see it.
     fn take(&mut self, line: &str, count: &mut Count) -> bool {
-        if let Some(rest) = line.strip_prefix("test ") {
-            if let Some((name, outcome)) = rest.rsplit_once(" ... ") {
-                match outcome
-                    .split(' ')
-                    .next()
-                    .unwrap_or_default()
-                    .trim_end_matches(',')
-                {
-                    "ok" => count.passed += 1,
-                    "FAILED" => count
-                        .failed
-                        .push(name.trim_end_matches(" - should panic").to_owned()),
-                    "ignored" => {
-                        count.skipped.insert(name.to_owned(), outcome.to_owned());
-                    }
-                    _ => return true,
-                }
-                return true;
+        if let Some((name, outcome)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
+            // What is ignored is a benchmark, which is started by name: neither passed nor skipped.
+            match outcome {
+                "ok" => count.passed += 1,
+                "FAILED" => count.failed.push(name.trim_end_matches(" - should panic").to_owned()),
+                _ => {}
             }
-        }
-        match line {
-            "successes:" => self.failures = false,
-            "failures:" => {
-                self.failures = true;
-                self.section = None;
-            }
-            _ => {}
-        }
-        if let Some(name) = line
-            .strip_prefix("---- ")
-            .and_then(|rest| rest.strip_suffix(" ----"))
-        {
-            self.section = Some(name.trim_end_matches(" stdout").to_owned());
-        }
-        if line.starts_with("test result:") {
-            self.section = None;
             return true;
         }
-        if let (Some(reason), Some(test), false) =
-            (line.strip_prefix("SKIPPED:"), self.section.clone(), self.failures)
-        {
-            if count.skipped.insert(test, reason.trim().to_owned()).is_none() {
-                count.passed = count.passed.saturating_sub(1);
-            }
+        if line == "successes:" || line == "failures:" {
+            self.failures = line == "failures:";
+            self.section = None;
+        } else if let Some(name) = line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" ----")) {
+            self.section =
+                Some(Section { test: name.trim_end_matches(" stdout").to_owned(), skipped: false });
+        } else if line.starts_with("test result:") {
+            self.section = None;
+            return true;
+        } else if let Some(reason) = line.strip_prefix("SKIPPED:") {
+            self.skip(reason.trim(), count);
         }
         self.failures || line.starts_with("MEASURED:")
+    }
+
+    /// A passing test that says that it skipped did not pass.
+    fn skip(&mut self, reason: &str, count: &mut Count) {
+        if self.failures {
+            return;
+        }
+        if let Some(section) = self.section.as_mut().filter(|section| !section.skipped) {
+            section.skipped = true;
+            count.skipped.push((section.test.clone(), reason.to_owned()));
+            count.passed = count.passed.saturating_sub(1);
+        }
     }
 }
 
@@ -146,7 +131,7 @@ mod tests {
             "running 2 tests\ntest a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- b stdout ----\nSKIPPED: nft is missing\n\n\nsuccesses:\n    a\n    b\n\ntest result: ok. 2 passed",
         );
         assert_eq!(count.passed, 1);
-        assert_eq!(count.skipped.get("b").map(String::as_str), Some("nft is missing"));
+        assert_eq!(count.skipped, [("b".to_owned(), "nft is missing".to_owned())]);
         assert!(count.failed.is_empty());
     }
 
