@@ -138,6 +138,10 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
         "/home",
         "/root/.ssh",
         "/root/.ssh/authorized_keys",
+        // The shells that a new account may get.
+        "/bin/bash",
+        "/usr/bin/bash",
+        "/bin/sh",
     ];
     let mut paths: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
     for runlevel in boot::RUNLEVEL_LINKS {
@@ -145,6 +149,7 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
     }
     for admin in &policy.admins {
         let home = Path::new("/home").join(&admin.name);
+        paths.extend(admin.shell.clone());
         paths.extend([home.clone(), home.join(".ssh"), home.join(".ssh/authorized_keys")]);
     }
     paths

@@ -118,6 +118,7 @@ impl<'c> Rehearsal<'c> {
     }
 
     fn play(mut self) -> Result<Outcome, Failure> {
+        let started = std::time::Instant::now();
         let facts = self.facts()?;
         let wanted = self.filter_policy(&facts)?;
         let findings_before = Findings::of(&controls::audit(&facts, &self.policy));
@@ -146,7 +147,7 @@ impl<'c> Rehearsal<'c> {
             Some(id) => self.undo(&facts, id)?,
             None => Vec::new(),
         };
-        let attack = Verification { checks, probes, took_ms: 0 };
+        let attack = Verification { checks, probes, took_ms: 0 }.took(started.elapsed());
         let notes = self.notes;
         Ok(Outcome {
             version: 1,
