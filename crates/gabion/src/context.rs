@@ -53,33 +53,39 @@ impl Context {
         Ok(Some(policy::parse(&text, &self.policy_file)?))
     }
 
-    /// Reads a host and its policy.
+    /// Reads a host and its policy; where there is no policy, the one that `init` would write.
     ///
     /// # Errors
     /// The policy is wrong.
     pub(crate) fn subject(&self, host: &dyn host::Host) -> Result<Subject, Failure> {
-        let written = self.policy()?;
-        let facts = collect(host, written.as_ref());
-        self.with_facts(facts, written)
+        if let Some(policy) = self.policy()? {
+            let facts = collect(host, Some(&policy));
+            return Ok(Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) });
+        }
+        let subject = self.suggested(collect(host, None));
+        // What a suggested administrator owns was not asked for the first time.
+        let facts = if subject.policy.admins.is_empty() { subject.facts } else { collect(host, Some(&subject.policy)) };
+        Ok(Subject { facts, ..subject })
     }
 
-    /// Puts facts and policy together, suggesting a policy where there is none.
+    /// Puts saved facts and a policy together.
     ///
     /// # Errors
     /// The policy is wrong.
-    pub(crate) fn with_facts(&self, facts: Facts, written: Option<Policy>) -> Result<Subject, Failure> {
-        if let Some(policy) = written {
-            return Ok(Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) });
-        }
+    pub(crate) fn with_facts(&self, facts: Facts) -> Result<Subject, Failure> {
+        Ok(match self.policy()? {
+            Some(policy) => Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) },
+            None => self.suggested(facts),
+        })
+    }
+
+    /// The policy that fits the facts, and says so.
+    fn suggested(&self, facts: Facts) -> Subject {
         let Suggestion { policy, notes, .. } = suggest(&facts, &Asked::default());
-        self.output.note(&format!(
-            "There is no {}: this uses the policy that `gabion init` would write.",
-            self.policy_file.display()
-        ));
-        for note in notes {
-            self.output.note(&note);
-        }
-        Ok(Subject { facts, policy, origin: Origin::Suggested })
+        let missing = self.policy_file.display();
+        self.output.note(&format!("There is no {missing}: this uses the policy that `gabion init` would write."));
+        notes.iter().for_each(|note| self.output.note(note));
+        Subject { facts, policy, origin: Origin::Suggested }
     }
 }
 

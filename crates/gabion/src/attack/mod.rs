@@ -11,7 +11,7 @@ use host::Facts;
 use host::facts::Protocol;
 
 /// The port of a policy's entry, where it is a single UDP port.
-pub(crate) fn single_udp_port(range: &packet_filter::PortRange) -> Option<u16> {
+pub(crate) fn single_udp_port(range: packet_filter::PortRange) -> Option<u16> {
     (range.transport == packet_filter::Transport::Udp && range.first == range.last).then_some(range.first)
 }
 

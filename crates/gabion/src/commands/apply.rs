@@ -96,12 +96,12 @@ fn show(context: &Context, progress: Progress, what: &[String]) {
     let total = what.len();
     match progress {
         Progress::Armed => {
-            context.output.progress("The timer that undoes it stands, outside of this session.")
+            context.output.progress("The timer that undoes it stands, outside of this session.");
         }
         Progress::Doing(step) => context.output.progress(&format!("{:>2}/{total} {}", step + 1, name(step))),
         Progress::Done(_) => {}
         Progress::Undoing(step) => {
-            context.output.progress(&format!("undoing {:>2}/{total} {}", step + 1, name(step)))
+            context.output.progress(&format!("undoing {:>2}/{total} {}", step + 1, name(step)));
         }
     }
 }

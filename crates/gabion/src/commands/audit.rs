@@ -5,7 +5,7 @@ use std::path::Path;
 use host::{Facts, Image, Live};
 
 use crate::cli;
-use crate::context::{Context, Subject, collect};
+use crate::context::{Context, Subject};
 use crate::error::Failure;
 use crate::exit::Exit;
 
@@ -28,12 +28,8 @@ fn subject(context: &Context, options: &cli::Audit) -> Result<Subject, Failure> 
                 .map_err(|error| Failure::Malformed { path: root.clone(), problem: error.to_string() })?;
             context.subject(&image)
         }
-        (None, Some(file)) => context.with_facts(saved(file)?, context.policy()?),
-        (None, None) => {
-            let written = context.policy()?;
-            let facts = collect(&Live::open()?, written.as_ref());
-            context.with_facts(facts, written)
-        }
+        (None, Some(file)) => context.with_facts(saved(file)?),
+        (None, None) => context.subject(&Live::open()?),
     }
 }
 

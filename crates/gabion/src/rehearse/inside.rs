@@ -144,7 +144,7 @@ impl<'c> Rehearsal<'c> {
 
         self.say("Undoing it.");
         let undo_left = match applied {
-            Some(id) => self.undo(&facts, id)?,
+            Some(id) => self.undo(&facts, &id)?,
             None => Vec::new(),
         };
         let attack = Verification { checks, probes, took_ms: 0 }.took(started.elapsed());
@@ -186,7 +186,7 @@ impl<'c> Rehearsal<'c> {
     fn attack(&self, wanted: &FilterPolicy) -> Result<Seen, Failure> {
         let mut udp: Vec<u16> = UDP_THAT_MATTER.to_vec();
         udp.extend(
-            wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(crate::attack::single_udp_port),
+            wanted.allow.iter().flat_map(|allow| &allow.ports).copied().filter_map(crate::attack::single_udp_port),
         );
         udp.extend(crate::attack::udp_listeners(&self.brief.machine));
         udp.push(WATCHED);
@@ -265,9 +265,9 @@ impl<'c> Rehearsal<'c> {
     }
 
     /// Rolls back and names what is not as it was.
-    fn undo(&self, before: &Facts, id: change::TransactionId) -> Result<Vec<String>, Failure> {
+    fn undo(&self, before: &Facts, id: &change::TransactionId) -> Result<Vec<String>, Failure> {
         let mut left = Vec::new();
-        if let Some(report) = change::rollback(&Root::live()?, &id, change::Because::Asked)? {
+        if let Some(report) = change::rollback(&Root::live()?, id, change::Because::Asked)? {
             left.extend(
                 report.failures.iter().map(|failure| format!("step {}: {}", failure.step + 1, failure.error)),
             );

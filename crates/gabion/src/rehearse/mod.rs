@@ -20,10 +20,9 @@ use policy::Policy;
 use serde::{Deserialize, Serialize};
 
 use crate::cli;
-use crate::context::{Context, Origin, collect, need_root};
+use crate::context::{Context, Origin, Subject, need_root};
 use crate::error::{Failure, usage};
 use crate::exit::Exit;
-use crate::suggest::{Asked, suggest};
 use outcome::Outcome;
 
 /// What the stages inside need to know of the machine outside.
@@ -42,17 +41,9 @@ const UP_TO: u16 = 10_000;
 pub(crate) fn run(context: &Context, options: &cli::Rehearse) -> Result<Exit, Failure> {
     need_root("rehearse")?;
     context.output.progress("Reading this machine. Nothing on it is changed.");
-    let written = context.policy()?;
-    let machine = collect(&Live::open()?, written.as_ref());
-    let (policy, origin) = match written {
-        Some(policy) => (policy, Origin::File(context.policy_file.clone())),
-        None => (suggest(&machine, &Asked::default()).policy, Origin::Suggested),
-    };
-    match &origin {
-        Origin::File(path) => context.output.progress(&format!("Policy: {}", path.display())),
-        Origin::Suggested => {
-            context.output.progress("Policy: there is no file, so the one that `gabion init` would write.")
-        }
+    let Subject { facts: machine, policy, origin } = context.subject(&Live::open()?)?;
+    if let Origin::File(path) = &origin {
+        context.output.progress(&format!("Policy: {}", path.display()));
     }
     let up_to = if options.all_ports { u16::MAX } else { UP_TO };
     let brief = Brief { policy, machine, up_to, quiet: context.output.json };

@@ -28,7 +28,7 @@ pub(super) fn text(outcome: &Outcome, view: View) -> String {
     text.push('\n');
     match (&outcome.refused_here, outcome.holds()) {
         (_, false) => {
-            text.push_str("The copy did not become what the policy says: see the differences above.\n")
+            text.push_str("The copy did not become what the policy says: see the differences above.\n");
         }
         (Some(reason), true) => {
             let _infallible =

@@ -38,7 +38,7 @@ fn verify(context: &Context, subject: &Subject, up_to: u16) -> Result<Verificati
     let outside = Outside::join(CABLE).map_err(|error| failed("standing outside", error))?;
     let expected = Expected { policy: &wanted, facts };
     let mut udp: Vec<u16> =
-        wanted.allow.iter().flat_map(|allow| &allow.ports).filter_map(single_udp_port).collect();
+        wanted.allow.iter().flat_map(|allow| &allow.ports).copied().filter_map(single_udp_port).collect();
     udp.extend(udp_listeners(facts));
     udp.sort_unstable();
     udp.dedup();
