@@ -46,38 +46,44 @@ pub(crate) fn fw1_default_deny(subject: &Subject<'_>) -> Judged {
         return Ok(silent);
     }
     let filter = filter(subject)?;
-    let mut faults = Vec::new();
+    let mut open: Vec<(String, String)> = Vec::new();
+    let mut unknown: Option<Fault> = None;
     for local in both_families(subject.facts) {
+        let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            faults.extend(lets_in_what_nothing_allows(subject, &filter, protocol, local));
+            match unexpected(subject, &filter, protocol, local) {
+                Fate::Stopped(_) => {}
+                Fate::Passes(by) => open.push((format!("{} over {family}", transport_name(protocol)), by)),
+                Fate::Unknown(reason) => {
+                    let what = "whether packets that nothing allows are refused is not known";
+                    unknown.get_or_insert(Fault::unknown(what, reason));
+                }
+            }
         }
     }
-    Ok(faults.into())
+    let open_fault = (!open.is_empty()).then(|| {
+        let kinds: Vec<&str> = open.iter().map(|(kind, _)| kind.as_str()).collect();
+        let mut places: Vec<String> = open.iter().map(|(_, by)| by.clone()).collect();
+        places.dedup();
+        Fault::new(format!("packets that nothing allows are let in: {}", kinds.join(", ")))
+            .decided_by_all(places)
+            .apply()
+    });
+    Ok(open_fault.into_iter().chain(unknown).collect::<Vec<_>>().into())
 }
 
-fn lets_in_what_nothing_allows(
-    subject: &Subject<'_>,
-    filter: &Filter<'_>,
-    protocol: Protocol,
-    local: IpAddr,
-) -> Option<Fault> {
-    let family = if local.is_ipv4() { "IPv4" } else { "IPv6" };
-    let name = transport_name(protocol);
+/// What becomes of a packet to a port at which nothing is expected: the worst of several.
+fn unexpected(subject: &Subject<'_>, filter: &Filter<'_>, protocol: Protocol, local: IpAddr) -> Fate {
+    let mut unknown = None;
+    let mut stopped = Fate::Unknown("every port that could be tried is allowed by the policy".to_owned());
     for port in PROBES.into_iter().filter(|port| !is_allowed(subject, protocol, *port)) {
         match filter.fate(protocol, somebody_like(local), SocketAddr::new(local, port)) {
-            Fate::Stopped(_) => {}
-            Fate::Passes(by) => {
-                let what =
-                    format!("any port lets {family} packets in: {name}/{port} is reachable from anywhere");
-                return Some(Fault::new(what).decided_by(by).apply());
-            }
-            Fate::Unknown(reason) => {
-                let what = format!("whether {family} packets to {name}/{port} are refused is not known");
-                return Some(Fault::unknown(what, reason));
-            }
+            passes @ Fate::Passes(_) => return passes,
+            other @ Fate::Unknown(_) => unknown = Some(other),
+            other @ Fate::Stopped(_) => stopped = other,
         }
     }
-    None
+    unknown.unwrap_or(stopped)
 }
 
 fn is_allowed(subject: &Subject<'_>, protocol: Protocol, port: u16) -> bool {

@@ -78,8 +78,7 @@ pub(crate) fn describe(path: &Path, entry: &Entry) -> String {
 
 /// What is at a path, symbolic links followed; or why that is not known.
 pub(crate) fn look<'f>(facts: &'f Facts, path: &Path) -> Result<&'f Entry, String> {
-    let real = resolve(facts, path);
-    match facts.file(&real) {
+    match followed(facts, path) {
         FileFact::Present(entry) => Ok(entry),
         FileFact::Absent => Err(format!("there is no {}", path.display())),
         FileFact::Unreadable(reason) => Err(format!("{}: {reason}", path.display())),
@@ -89,7 +88,16 @@ pub(crate) fn look<'f>(facts: &'f Facts, path: &Path) -> Result<&'f Entry, Strin
 
 /// Whether it is known that nothing is at a path.
 pub(crate) fn is_absent(facts: &Facts, path: &Path) -> bool {
-    *facts.file(resolve(facts, path)) == FileFact::Absent
+    *followed(facts, path) == FileFact::Absent
+}
+
+/// What is known of a path. Who looked at it followed the links above it already; only the last one is left.
+fn followed<'f>(facts: &'f Facts, path: &Path) -> &'f FileFact {
+    match facts.file(path) {
+        FileFact::Present(entry) if !matches!(entry.kind, EntryKind::Symlink(_)) => facts.file(path),
+        FileFact::Absent | FileFact::Unreadable(_) => facts.file(path),
+        FileFact::Present(_) | FileFact::NotLookedAt => facts.file(resolve(facts, path)),
+    }
 }
 
 /// realpath(3) as far as the facts know the links on the way.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::facts::{Account, FileFact};
+use host::facts::Account;
 use sshd_config::dump::Dump;
 use sshd_config::edit::{DropIns, StrayReason, drop_ins, shadowed, stray};
 use sshd_config::{Keyword, Origin};
@@ -188,57 +188,48 @@ pub(crate) fn sh29_authorized_keys(subject: &Subject<'_>) -> Judged {
         files.extend(subject.facts.ssh.authorized_keys.get(&account.name).into_iter().flatten().cloned());
         files.sort();
         files.dedup();
-        for file in files {
-            for fault in loose_faults(subject, account, &file) {
-                if !faults.contains(&fault) {
-                    faults.push(fault);
-                }
-            }
+        let mut loose: Vec<Loose> = Vec::new();
+        for file in files.iter().filter(|file| !is_nowhere(subject, file)) {
+            let found = loose_paths(subject.facts, file, account);
+            loose.extend(found.into_iter().filter(|one| !loose.contains(one)).collect::<Vec<_>>());
         }
+        // One path that is not known says it for all.
+        let unknown = loose.iter().find(|one| matches!(one, Loose::Unknown(_)));
+        let unsafe_ones = loose.iter().filter(|one| matches!(one, Loose::Unsafe { .. }));
+        faults.extend(unsafe_ones.chain(unknown).map(|one| loose_fault(subject, account, one)));
     }
     Ok(faults.into())
 }
 
-fn loose_faults(subject: &Subject<'_>, account: &Account, file: &Path) -> Vec<Fault> {
-    let facts = subject.facts;
-    if *facts.file(file) == FileFact::Absent || file.ancestors().any(|path| is_absent(facts, path)) {
-        return Vec::new();
+/// Whether there is no such file, for sure.
+fn is_nowhere(subject: &Subject<'_>, file: &Path) -> bool {
+    file.ancestors().any(|path| is_absent(subject.facts, path))
+}
+
+fn loose_fault(subject: &Subject<'_>, account: &Account, loose: &Loose) -> Fault {
+    let name = &account.name;
+    let (path, entry) = match loose {
+        Loose::Unknown(reason) => {
+            let what = format!("who may write the keys of {name} is not known");
+            return Fault::unknown(what, reason.clone()).decided_by(account.home.display().to_string());
+        }
+        Loose::Unsafe { path, entry } => (path, entry),
+    };
+    let shown = path.display();
+    let is_owner = entry.uid == 0 || entry.uid == account.uid;
+    let how = match is_owner {
+        true => "is writable by more than its owner".to_owned(),
+        false => format!("belongs to user id {}", entry.uid),
+    };
+    let fault = Fault::new(format!("others may change the keys of {name}: {shown} {how}"))
+        .decided_by(describe(path, entry));
+    let is_drawn = subject.policy.admins.iter().any(|admin| &admin.name == name);
+    let mode = entry.mode & !0o022;
+    match (is_owner, is_drawn) {
+        (true, true) => fault.apply(),
+        (true, false) => {
+            fault.command(format!("chmod {mode:04o} {shown}"), format!("chmod {:04o} {shown}", entry.mode))
+        }
+        (false, _) => fault.command(format!("chown {name} {shown}"), format!("chown {} {shown}", entry.uid)),
     }
-    let is_known_admin = subject.policy.admins.iter().any(|admin| admin.name == account.name);
-    let loose = loose_paths(facts, file, account).into_iter();
-    loose
-        .map(|loose| match loose {
-            Loose::Unknown(reason) => {
-                let what = format!("who may write the keys of {} is not known", account.name);
-                Fault::unknown(what, reason).decided_by(file.display().to_string())
-            }
-            Loose::Unsafe { path, entry } => {
-                let shown = path.display();
-                let is_owner = entry.uid == 0 || entry.uid == account.uid;
-                let what = match is_owner {
-                    true => format!(
-                        "others may change the keys of {}: {shown} is writable by more than its owner",
-                        account.name
-                    ),
-                    false => format!(
-                        "others may change the keys of {}: {shown} belongs to user id {}",
-                        account.name, entry.uid
-                    ),
-                };
-                let fault = Fault::new(what).decided_by(describe(&path, &entry));
-                let mode = entry.mode & !0o022;
-                match (is_owner, is_known_admin) {
-                    (true, true) => fault.apply(),
-                    (true, false) => fault.command(
-                        format!("chmod {mode:04o} {shown}"),
-                        format!("chmod {:04o} {shown}", entry.mode),
-                    ),
-                    (false, _) => fault.command(
-                        format!("chown {} {shown}", account.name),
-                        format!("chown {} {shown}", entry.uid),
-                    ),
-                }
-            }
-        })
-        .collect()
 }

@@ -18,6 +18,8 @@ pub(super) fn collect(
     let mut places: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for user in users.iter().filter(|user| user.can_log_in()) {
         notes.look_with_parents(&user.home);
+        // sshd turns away an account whose shell is not there.
+        notes.look_with_parents(user.login_shell());
         let found = places.entry(user.name.clone()).or_default();
         for pattern in &config.key_files {
             match expand(pattern, user) {
@@ -82,6 +84,11 @@ fn expand(pattern: &str, user: &Account) -> Result<PathBuf, String> {
 }
 
 impl Account {
+    /// The shell, `/bin/sh` where the field is empty (`passwd(5)`).
+    fn login_shell(&self) -> &Path {
+        if self.shell.as_os_str().is_empty() { Path::new("/bin/sh") } else { &self.shell }
+    }
+
     /// Whether its shell lets anyone in: it is not `nologin` or `false`.
     pub fn can_log_in(&self) -> bool {
         let name = self.shell.file_name().map(|name| name.to_string_lossy());
