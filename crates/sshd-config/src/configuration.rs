@@ -11,6 +11,7 @@ use crate::effective::Effective;
 use crate::keyword::Keyword;
 use crate::loader::Loader;
 use crate::problem::{Origin, Problem};
+use crate::sense;
 use crate::source::Files;
 use crate::state::{self, Pass};
 use crate::tree::File;
@@ -118,7 +119,9 @@ impl Configuration {
                 matched.take(directive);
             }
         }
-        state::compose(self, &self.start(), &matched)
+        let mut effective = state::compose(self, &self.start(), &matched);
+        effective.problems.extend(sense::check_connection(self, active));
+        effective
     }
 
     fn start(&self) -> Pass<'_> {

@@ -56,6 +56,7 @@ impl Problem {
             | Error::CommandWithoutUser(_)
             | Error::MethodsUnsatisfiable
             | Error::AnyAfterMethods
+            | Error::SubsystemOverrun
             | Error::WrongFamily(_) => true,
         }
     }
@@ -148,6 +149,9 @@ pub enum Error {
     /// `any` after methods were set by an earlier line (before OpenSSH 9.8).
     #[error("AuthenticationMethods any after methods were set by an earlier line")]
     AnyAfterMethods,
+    /// More subsystems in the blocks that apply than in the main part (OpenSSH 9.5 to 10.2).
+    #[error("more subsystems in Match blocks than in the main part, at which this OpenSSH may crash")]
+    SubsystemOverrun,
     /// A listening address that `AddressFamily` excludes.
     #[error("ListenAddress {0} is not of the family that AddressFamily allows")]
     WrongFamily(String),

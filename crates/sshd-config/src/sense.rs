@@ -1,12 +1,11 @@
-//! What sshd checks once it has read everything at start.
+//! What goes wrong beyond a single line: at start, and where a block meets a connection.
 
 use std::collections::BTreeMap;
 
-use crate::configuration::{Configuration, Directive};
+use crate::configuration::{Configuration, Directive, ScopeId};
 use crate::effective::Effective;
 use crate::keyword::{Keyword, ValueType};
 use crate::problem::{Error, Problem};
-use crate::state::any_clashes;
 use crate::value::method_name;
 use crate::version::Version;
 
@@ -23,6 +22,25 @@ pub(crate) fn check(configuration: &Configuration) -> Vec<Problem> {
     problems.extend(methods(&start));
     problems.extend(families(configuration, &start));
     problems
+}
+
+/// What makes sshd refuse a connection, though it started, where these scopes apply.
+pub(crate) fn check_connection(configuration: &Configuration, active: &[bool]) -> Vec<Problem> {
+    let overrun = subsystem_overrun(configuration, active);
+    any_behind(configuration, active, false).into_iter().chain(overrun).collect()
+}
+
+/// From 9.5 to 10.2 the subsystems of a block replace those of the main part in place: one more of them, and sshd
+/// frees what is behind the end of an array.
+fn subsystem_overrun(configuration: &Configuration, active: &[bool]) -> Option<Problem> {
+    let version = configuration.defaults().version();
+    if version < Version::new(9, 5) || version >= Version::new(10, 3) {
+        return None;
+    }
+    let main = of(configuration, Keyword::Subsystem).count();
+    let subsystems = configuration.directives().iter().filter(|line| line.keyword == Keyword::Subsystem);
+    let extra = subsystems.filter(|line| line.scope != ScopeId::MAIN && active[line.scope.0]).nth(main)?;
+    Some(Problem { origin: Some(extra.origin.clone()), error: Error::SubsystemOverrun })
 }
 
 fn active_at_start(configuration: &Configuration) -> impl Iterator<Item = &Directive> {
@@ -55,14 +73,20 @@ fn ports(configuration: &Configuration) -> Option<Problem> {
 }
 
 fn any_after_methods(configuration: &Configuration) -> Option<Problem> {
-    if !any_clashes(configuration.defaults().version()) {
+    let release = configuration.defaults().release();
+    any_behind(configuration, &configuration.active_scopes(|condition| condition.holds_always(release)), true)
+}
+
+/// Before OpenSSH 9.8 a line `any` is refused wherever it stands behind one that set methods, even where its own
+/// block does not apply.
+fn any_behind(configuration: &Configuration, active: &[bool], main: bool) -> Option<Problem> {
+    if configuration.defaults().version() >= Version::new(9, 8) {
         return None;
     }
-    let first = of(configuration, Keyword::AuthenticationMethods).next()?;
-    let all = configuration.directives().iter().filter(|d| d.keyword == Keyword::AuthenticationMethods);
-    let later = all.skip_while(|directive| directive.origin != first.origin).skip(1);
-    let clash =
-        later.filter(|directive| directive.accepted).find(|directive| directive.arguments[0] == "any")?;
+    let lines = configuration.directives().iter();
+    let mut lines = lines.filter(|line| line.keyword == Keyword::AuthenticationMethods && line.accepted);
+    lines.find(|line| active[line.scope.0] && (main || line.scope != ScopeId::MAIN))?;
+    let clash = lines.find(|line| line.arguments[0] == "any")?;
     Some(Problem { origin: Some(clash.origin.clone()), error: Error::AnyAfterMethods })
 }
 

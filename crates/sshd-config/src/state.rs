@@ -123,9 +123,11 @@ impl Joined<'_> {
     }
 
     fn plain(&self, keyword: Keyword) -> Option<Setting> {
+        let version = self.defaults.version();
         let (texts, matched) = self.slot(keyword, 0)?;
-        let texts =
-            texts.iter().map(|(text, origin)| Value::at(printed(keyword, text, matched), (*origin).clone()));
+        let texts = texts
+            .iter()
+            .map(|(text, origin)| Value::at(printed(version, keyword, text, matched), (*origin).clone()));
         let texts: Vec<Value> = texts.collect();
         // From 10.3 on a lone `none` in the main part is no file.
         let files = matches!(keyword, Keyword::AuthorizedKeysFile | Keyword::RevokedKeys);
@@ -198,25 +200,20 @@ fn is_none(values: &[Value]) -> bool {
 }
 
 /// A text as `sshd -T` prints it.
-fn printed(keyword: Keyword, text: &Arc<str>, matched: bool) -> Arc<str> {
+fn printed(version: Version, keyword: Keyword, text: &Arc<str>, matched: bool) -> Arc<str> {
     let none = text.eq_ignore_ascii_case("none");
     match keyword {
         Keyword::ChrootDirectory | Keyword::ForceCommand | Keyword::VersionAddendum if none => "none".into(),
-        Keyword::AuthorizedPrincipalsFile
-        | Keyword::ChannelTimeout
-        | Keyword::PerSourcePenaltyExemptList
-        | Keyword::SecurityKeyProvider
+        Keyword::ChannelTimeout | Keyword::PerSourcePenaltyExemptList | Keyword::SecurityKeyProvider
             if none && !matched =>
         {
+            "none".into()
+        }
+        // Before 10.4 a block's `NONE` stays as written.
+        Keyword::AuthorizedPrincipalsFile if none && (!matched || version >= Version::new(10, 4)) => {
             "none".into()
         }
         Keyword::UnusedConnectionTimeout if &**text == "0" => "none".into(),
         _ => text.clone(),
     }
-}
-
-/// Whether `AuthenticationMethods any` is refused after methods were set, as sshd did until it kept the words of a
-/// line apart from those of earlier lines.
-pub(crate) fn any_clashes(version: Version) -> bool {
-    version < Version::new(9, 8)
 }

@@ -250,7 +250,8 @@ impl Reader<'_> {
         let word = self.single()?;
         let mode = number::leading_octal(word).filter(|mode| (0..=0o777).contains(mode));
         let mode = mode.ok_or_else(|| ValueError::BadNumber(word.to_owned()))?;
-        Ok(one(Rule::Last, format!("0{mode:o}")))
+        let rule = if self.since(10, 4) { Rule::First } else { Rule::Last };
+        Ok(one(rule, format!("0{mode:o}")))
     }
 
     fn path(&self) -> Read {

@@ -23,12 +23,17 @@ pub struct Generator<'a> {
     /// Some lines are wrong.
     pub dirty: bool,
     global_subsystems: usize,
+    /// The file being written will be included, perhaps from within a block.
+    included: bool,
+    /// Keywords that come again and again, so that lines of the same keyword meet.
+    favourites: Vec<Keyword>,
 }
 
 impl<'a> Generator<'a> {
     pub fn new(random: &'a mut Random, version: Version, dir: &str) -> Self {
         let dirty = random.chance(20);
-        Self { random, version, dir: dir.to_owned(), dirty, global_subsystems: 0 }
+        let favourites = (0..8).map(|_| Keyword::ALL[random.below(Keyword::ALL.len())]).collect();
+        Self { random, version, dir: dir.to_owned(), dirty, global_subsystems: 0, included: true, favourites }
     }
 
     pub fn case(&mut self) -> Case {
@@ -41,6 +46,7 @@ impl<'a> Generator<'a> {
         }
         let inner = self.text(3, true, false);
         files.insert(PathBuf::from(format!("{}/inner/x.conf", self.dir)), inner.into_bytes());
+        self.included = false;
         let lines = 2 + self.random.below(25);
         let text = format!("HostKey /etc/ssh/key\n{}", self.text(lines, true, true));
         let main = format!("{}/sshd_config", self.dir);
@@ -104,13 +110,15 @@ impl<'a> Generator<'a> {
     fn keyword(&mut self, in_match: bool) -> Keyword {
         let lenient = self.dirty && self.random.chance(8);
         loop {
-            let keyword = Keyword::ALL[self.random.below(Keyword::ALL.len())];
+            let from = if self.random.chance(60) { self.favourites.as_slice() } else { Keyword::ALL };
+            let keyword = from[self.random.below(from.len())];
             let known = keyword.since() <= self.version;
             let placed = !in_match || keyword.allowed_in_match(self.version);
             let special =
                 matches!(keyword.value_type(), ValueType::Include | ValueType::Match | ValueType::RDomain);
-            // OpenSSH 10.0 to 10.2 read beyond an array where a block defines more subsystems than the main part.
-            let unsound = keyword == Keyword::Subsystem && in_match && self.version >= Version::new(9, 5);
+            // Where a block defines more subsystems than the main part these may crash, or not.
+            let overruns = self.version >= Version::new(9, 5) && self.version < Version::new(10, 3);
+            let unsound = keyword == Keyword::Subsystem && (in_match || self.included) && overruns;
             if keyword == Keyword::Subsystem
                 && self.version < Version::new(9, 5)
                 && self.global_subsystems > 0
