@@ -12,7 +12,7 @@ use super::rules::RULES;
 use super::view::{Sshd, keys_files};
 use crate::finding::Severity;
 use crate::judgement::{Fault, Judged, Subject, Verdict};
-use crate::people::{shell_of, turns_away, users};
+use crate::people::users;
 use crate::permissions::{Demand, Loose, check_path, describe, is_absent, loose_paths};
 
 /// No line that would close a door is overridden by one that opens it. Source: `sshd_config(5)`: "for each keyword, the
@@ -26,7 +26,8 @@ pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
         }
         let closes = closes_a_door(sshd, line.keyword, &line.line);
         let severity = if closes { Severity::High } else { Severity::Info };
-        let fault = Fault::new(format!("{} has no effect: an earlier line decides", line.keyword.name()))
+        let written = written(sshd, &line.line).unwrap_or_else(|| line.keyword.name().to_owned());
+        let fault = Fault::new(format!("`{written}` has no effect: an earlier line decides"))
             .severity(severity)
             .decided_by(line.by.to_string())
             .decided_by(line.line.to_string());
@@ -42,6 +43,12 @@ pub(crate) fn sh25_nothing_shadowed(subject: &Subject<'_>) -> Judged {
     }
     faults.extend(ours_without_effect(subject, sshd));
     Ok(faults.into())
+}
+
+/// A line as it stands in its file.
+fn written(sshd: &Sshd, line: &Origin) -> Option<String> {
+    let found = sshd.configuration.directives().iter().find(|directive| &directive.origin == line)?;
+    Some(format!("{} {}", found.keyword.name(), found.arguments.join(" ")))
 }
 
 /// Whether a line without effect says what a rule wants, while what is effective does not.
@@ -183,7 +190,7 @@ pub(crate) fn sh29_authorized_keys(subject: &Subject<'_>) -> Judged {
     let sshd = subject.sshd()?;
     let patterns = sshd.at_start().list(Keyword::AuthorizedKeysFile);
     let mut faults: Vec<Fault> = Vec::new();
-    for account in users(subject.facts)?.iter().filter(|user| !turns_away(&shell_of(user))) {
+    for account in users(subject.facts)?.iter().filter(|user| user.can_log_in()) {
         let mut files = keys_files(&patterns, account);
         files.extend(subject.facts.ssh.authorized_keys.get(&account.name).into_iter().flatten().cloned());
         files.sort();
