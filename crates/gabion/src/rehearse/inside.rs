@@ -14,7 +14,7 @@ use report::verification::{Check, Verification};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::Brief;
-use super::outcome::{Findings, Outcome};
+use super::outcome::{self, Findings, Outcome};
 use super::server::Server;
 use super::stand_ins::{self, Arrivals};
 use crate::attack::judge::{CABLE, Expected};
@@ -137,7 +137,8 @@ impl<'c> Rehearsal<'c> {
         self.say("Attacking the hardened copy.");
         let after = self.attack(&wanted)?;
         let hardened = self.facts()?;
-        let findings_after = Findings::of(&controls::audit(&hardened, &self.policy));
+        let audit_after = controls::audit(&hardened, &self.policy);
+        let findings_left = outcome::left(&audit_after);
         let second_plan_is_empty = Plan::draw(&hardened, &self.policy, &program)?.is_empty();
         let checks = self.checks(&hardened, &wanted, &before, &after);
         let probes = before.probes() + after.probes();
@@ -153,7 +154,8 @@ impl<'c> Rehearsal<'c> {
             version: 1,
             notes,
             findings_before,
-            findings_after,
+            findings_after: Findings::of(&audit_after),
+            findings_left,
             steps,
             second_plan_is_empty,
             attack,
@@ -189,7 +191,6 @@ impl<'c> Rehearsal<'c> {
             wanted.allow.iter().flat_map(|allow| &allow.ports).copied().filter_map(crate::attack::single_udp_port),
         );
         udp.extend(crate::attack::udp_listeners(&self.brief.machine));
-        udp.push(WATCHED);
         udp.sort_unstable();
         udp.dedup();
         let mut seen = Seen { reach: Vec::new(), forged: Vec::new(), logins: None };

@@ -15,6 +15,8 @@ pub(super) struct Outcome {
     pub(super) findings_before: Findings,
     /// ... and after the change.
     pub(super) findings_after: Findings,
+    /// What is left of medium severity or more, for a person to decide.
+    pub(super) findings_left: Vec<String>,
     /// How many steps the plan has.
     pub(super) steps: usize,
     /// Whether a second plan, drawn afterwards, is empty.
@@ -36,6 +38,12 @@ pub(super) struct Findings {
     pub(super) medium: usize,
     pub(super) low: usize,
     pub(super) passed: usize,
+}
+
+/// The findings that ask for something to be done, a line each.
+pub(super) fn left(audit: &controls::Audit) -> Vec<String> {
+    let worth_it = audit.findings.iter().filter(|finding| finding.severity >= controls::Severity::Medium);
+    worth_it.map(|finding| format!("{} {}", finding.id, finding.what)).collect()
 }
 
 impl Findings {

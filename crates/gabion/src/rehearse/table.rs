@@ -11,6 +11,9 @@ pub(super) fn text(outcome: &Outcome, view: View) -> String {
     text.push('\n');
     line(&mut text, "findings before", &findings(outcome.findings_before));
     line(&mut text, "findings after", &findings(outcome.findings_after));
+    for left in &outcome.findings_left {
+        line(&mut text, "  left for you", left);
+    }
     line(&mut text, "steps", &outcome.steps.to_string());
     let again = if outcome.second_plan_is_empty { "nothing to do" } else { "it still finds something to do" };
     line(&mut text, "a second plan", again);
