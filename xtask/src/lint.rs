@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::process::{cargo, root, run as start};
-use crate::{budget, generate};
+use crate::{budget, generate, links};
 
 fn run_all(steps: &[(&str, &[&str])]) -> Result<(), String> {
     for (what, words) in steps {
@@ -22,6 +22,7 @@ pub(crate) fn run() -> Result<(), String> {
         ("docs", &["doc", "--workspace", "--no-deps", "--quiet", "--document-private-items"]),
     ])?;
     budget::check()?;
+    links::check()?;
     generate::run(generate::Mode::Check)
 }
 

@@ -12,6 +12,7 @@ mod bench;
 mod budget;
 mod dist;
 mod generate;
+mod links;
 mod lint;
 mod process;
 mod setup;
