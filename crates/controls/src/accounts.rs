@@ -2,7 +2,7 @@
 //!
 //! US1 and US2, whether the administrators can get in and become root, stand in [`crate::entrance`].
 
-use host::facts::{Account, PasswordState, Shadow};
+use host::facts::{PasswordState, Shadow};
 use policy::{Admin, Sudo};
 
 use crate::finding::Severity;
@@ -166,10 +166,7 @@ pub(crate) fn us10_system_accounts_have_no_shell(subject: &Subject<'_>) -> Judge
     };
     let mut faults = Vec::new();
     for user in users(subject.facts)?.iter().filter(|user| user.uid != 0 && user.uid < least) {
-        if !is_a_purpose(user)
-            && !turns_away(&shell_of(user))
-            && has_usable_password(subject.facts, &user.name)?
-        {
+        if !turns_away(&shell_of(user)) && has_usable_password(subject.facts, &user.name)? {
             faults.push(
                 Fault::new(format!("the system account {} has a shell and a password", user.name))
                     .decided_by(passwd_place(user))
@@ -181,11 +178,6 @@ pub(crate) fn us10_system_accounts_have_no_shell(subject: &Subject<'_>) -> Judge
         }
     }
     Ok(faults.into())
-}
-
-/// Accounts that run one program in place of a shell, as the base system ships them.
-fn is_a_purpose(user: &Account) -> bool {
-    matches!(user.name.as_str(), "sync" | "halt" | "shutdown")
 }
 
 /// The account files belong to root, nobody else writes them, and nobody but root and the group `shadow` reads the

@@ -77,9 +77,13 @@ pub(crate) fn shell_of(account: &Account) -> PathBuf {
     if account.shell.as_os_str().is_empty() { PathBuf::from("/bin/sh") } else { account.shell.clone() }
 }
 
-/// Whether a shell turns every login away.
+/// Whether a shell turns every login away: nologin(8), false(1), or one of the commands that the base system has for
+/// accounts of their own, which do one thing and end.
 pub(crate) fn turns_away(shell: &Path) -> bool {
-    matches!(shell.file_name().and_then(|name| name.to_str()), Some("nologin" | "false"))
+    matches!(
+        shell.file_name().and_then(|name| name.to_str()),
+        Some("nologin" | "false" | "sync" | "halt" | "shutdown")
+    )
 }
 
 /// `/etc/passwd:LINE`.

@@ -76,6 +76,8 @@ impl Subject {
         assert!(desired.drop_in_is_read_first);
         self.script(&format!("cat > {} <<'END'\n{}END\n", controls::ssh::DROP_IN, desired.text));
         self.script("sshd -t && systemctl reload ssh");
+        // The server listens anew a moment after it was told.
+        self.script("for i in $(seq 50); do ss -Hltn | grep -q ':22 ' && exit 0; sleep 0.1; done; exit 1");
     }
 }
 
@@ -107,8 +109,8 @@ const SABOTAGE: &[(&str, &str, &str)] = &[
     ),
     (
         "SH29",
-        "mkdir -m 0777 /root/.ssh; touch /root/.ssh/authorized_keys; chmod 0777 /root/.ssh; chmod 0666 /root/.ssh/authorized_keys",
-        "rm -r /root/.ssh",
+        "mkdir -p /root/.ssh; cd /root/.ssh; touch authorized_keys; chmod 0666 authorized_keys; chmod 0777 .",
+        "cd /root/.ssh; chmod 0600 authorized_keys; chmod 0700 .",
     ),
     ("SH29", "chmod 0777 /home/deploy", "chmod 0755 /home/deploy"),
     ("SH31", "printf 'Port 22\\nPort 2222\\n' > $D", "rm $D"),
@@ -122,10 +124,28 @@ fn a_real_host_is_judged_as_it_is_and_each_part_of_a_sabotage_is_found() {
     for tree in [Tree::bookworm().unwrap(), Tree::trixie().unwrap()] {
         let subject = Subject::boot(&tree);
         let stock = subject.audit();
-        println!("stock: {:#?}", stock);
+        let expected = ["SH1", "SH2", "FW1", "FW3", "SH9", "SH17"];
+        assert_eq!(ids(&stock, Severity::Medium), expected, "{:#?}", stock.findings);
+
         subject.apply();
         let applied = subject.audit();
-        println!("applied: {:#?}", applied.findings);
-        let _ = (ids(&applied, Severity::Medium), SABOTAGE);
+        // There is no packet filter yet: nothing else is left.
+        assert_eq!(ids(&applied, Severity::Low), ["FW1", "FW3"], "{:#?}", applied.findings);
+
+        for (control, sabotage, repair) in SABOTAGE {
+            subject.script(&format!("D=/etc/ssh/sshd_config.d/00-a.conf M=/etc/ssh/sshd_config\n{sabotage}"));
+            let audit = subject.audit();
+            let found = audit.findings.iter().find(|finding| finding.id.0 == *control);
+            assert!(
+                found.is_some_and(|finding| finding.severity >= Severity::Medium),
+                "{control} {sabotage}: {:#?}",
+                audit.findings
+            );
+            subject.script(&format!("D=/etc/ssh/sshd_config.d/00-a.conf M=/etc/ssh/sshd_config\n{repair}"));
+        }
+        let mut audit = subject.audit();
+        // Files that were written and taken away again are newer than the server.
+        audit.findings.retain(|finding| finding.id.0 != "SH24");
+        assert_eq!(ids(&audit, Severity::Low), ["FW1", "FW3"], "{:#?}", audit.findings);
     }
 }
