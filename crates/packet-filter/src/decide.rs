@@ -101,6 +101,11 @@ pub enum Reason {
         /// Where.
         rule: RuleRef,
     },
+    /// What a program decides.
+    Program {
+        /// The queue that it listens on.
+        queue: u16,
+    },
     /// The ruleset jumps too deep, too often, or to a chain that is not there.
     TooLong,
 }
@@ -185,8 +190,10 @@ impl<'a> Machine<'a> {
     }
 
     pub(crate) fn reason(&self, cause: Cause) -> Reason {
-        let Cause::Expression(at, nth) = cause else {
-            return Reason::TooLong;
+        let (at, nth) = match cause {
+            Cause::Expression(at, nth) => (at, nth),
+            Cause::Queue(queue) => return Reason::Program { queue },
+            Cause::TooLong => return Reason::TooLong,
         };
         let rule = self.rule_ref(at);
         match self.rate(at, nth) {
@@ -226,15 +233,19 @@ pub(crate) struct Uncertainty<'e, 'a> {
 }
 
 /// `None` where all ends accept, or all refuse.
-pub(crate) fn uncertainty<'e, 'a>(main: &End<'a>, others: &'e [End<'a>]) -> Option<Uncertainty<'e, 'a>> {
+pub(crate) fn uncertainty<'e, 'a>(main: &'e End<'a>, others: &'e [End<'a>]) -> Option<Uncertainty<'e, 'a>> {
     let is_accepted = class(&main.effect);
     let differs = |end: &&End<'a>| class(&end.effect) != is_accepted || is_accepted == Class::Elsewhere;
     let otherwise: Vec<_> = others.iter().filter(differs).collect();
     if otherwise.is_empty() && is_accepted != Class::Elsewhere {
         return None;
     }
-    let mut causes: Vec<Cause> =
-        main.causes.iter().chain(otherwise.iter().flat_map(|end| &end.causes)).copied().collect();
+    let ends = || std::iter::once(main).chain(otherwise.iter().copied());
+    let queues = ends().filter_map(|end| match end.effect {
+        Effect::Queue(number) => Some(Cause::Queue(number)),
+        _ => None,
+    });
+    let mut causes: Vec<Cause> = ends().flat_map(|end| &end.causes).copied().chain(queues).collect();
     causes.sort_unstable();
     causes.dedup();
     Some(Uncertainty { otherwise, causes })
@@ -289,12 +300,12 @@ impl Verdict {
             Self::Accept | Self::Queue(_) => None,
             Self::Drop => Some(Manner::Silently),
             Self::Reject(Reject::TcpReset) => match packet.payload {
-                Payload::Tcp { .. } => Some(Manner::Answered),
+                Payload::Tcp { .. } => Some(Manner::Reset),
                 Payload::Udp { .. } | Payload::Icmp { .. } | Payload::Icmpv6 { .. } | Payload::Other(_) => {
                     Some(Manner::Silently)
                 }
             },
-            Self::Reject(Reject::Icmp(_) | Reject::Icmpx(_)) => Some(Manner::Answered),
+            Self::Reject(Reject::Icmp(_) | Reject::Icmpx(_)) => Some(Manner::Unreachable),
         }
     }
 }
@@ -344,6 +355,7 @@ impl fmt::Display for Reason {
             Self::Unknown { what, rule } => {
                 write!(f, "`{what}` of {} {} rule {} matters here", rule.table, rule.chain, rule.number)
             }
+            Self::Program { queue } => write!(f, "the program on queue {queue} decides otherwise"),
             Self::TooLong => f.write_str("the ruleset jumps too deep to be followed"),
         }
     }

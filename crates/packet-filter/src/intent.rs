@@ -26,13 +26,15 @@ pub enum Answer {
     Refuse(Manner),
 }
 
-/// Whether the sender of a refused packet is told.
+/// How the sender of a refused packet is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Manner {
     /// No answer.
     Silently,
-    /// A TCP reset or an ICMP error.
-    Answered,
+    /// By a TCP reset.
+    Reset,
+    /// By an ICMP error.
+    Unreachable,
 }
 
 /// At most `count` packets in `seconds`.
@@ -81,10 +83,9 @@ fn inbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
     if facts.get(Field::InputName)? == Some(interface_number(LOOPBACK)) {
         return Ok(Answer::Accept);
     }
-    let refused = manner(policy.inbound);
     let ipv6 = facts.is_ipv6()?;
     if ipv6 && policy.ipv6 == Ipv6::Reject {
-        return Ok(Answer::Refuse(refused));
+        return Ok(Answer::Refuse(manner(policy.inbound, facts)?));
     }
     if is(facts, Field::Source, &loopback(ipv6))? || is(facts, Field::Destination, &loopback(ipv6))? {
         return Ok(Answer::Refuse(Manner::Silently));
@@ -94,6 +95,7 @@ fn inbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
         return Ok(Answer::Accept);
     }
     let transport = facts.get(Field::Protocol)?;
+    let refused = manner(policy.inbound, facts)?;
     let is_icmpv6 = ipv6 && transport == Some(u128::from(protocol::ICMPV6));
     if is_icmpv6 && is(facts, Field::IcmpKind, &Ranges::new([ERRORS]))? {
         return Ok(Answer::Accept);
@@ -165,9 +167,8 @@ fn service(
 }
 
 fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
-    let refused = Answer::Refuse(manner(policy.forward));
     if policy.ipv6 == Ipv6::Reject && facts.is_ipv6()? {
-        return Ok(refused);
+        return Ok(Answer::Refuse(manner(policy.forward, facts)?));
     }
     let state = facts.get(Field::State)?.unwrap_or(0);
     if state == bit(State::Established) || state == bit(State::Related) {
@@ -176,14 +177,14 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> 
     if state == bit(State::Invalid) {
         return Ok(Answer::Refuse(Manner::Silently));
     }
-    Ok(refused)
+    Ok(Answer::Refuse(manner(policy.forward, facts)?))
 }
 
 fn outbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
     if policy.ipv6 == Ipv6::Same || facts.get(Field::OutputName)? == Some(interface_number(LOOPBACK)) {
         return Ok(Answer::Accept);
     }
-    Ok(if facts.is_ipv6()? { Answer::Refuse(Manner::Answered) } else { Answer::Accept })
+    Ok(if facts.is_ipv6()? { Answer::Refuse(manner(Refusal::Reject, facts)?) } else { Answer::Accept })
 }
 
 fn is(facts: &impl Facts, field: Field, ranges: &Ranges) -> Result<bool, Need> {
@@ -198,11 +199,12 @@ fn bit(state: State) -> u128 {
     u128::from(state.bit())
 }
 
-const fn manner(refusal: Refusal) -> Manner {
-    match refusal {
-        Refusal::Reject => Manner::Answered,
+fn manner(refusal: Refusal, facts: &impl Facts) -> Result<Manner, Need> {
+    Ok(match refusal {
         Refusal::Drop => Manner::Silently,
-    }
+        Refusal::Reject if facts.get(Field::Protocol)? == Some(u128::from(protocol::TCP)) => Manner::Reset,
+        Refusal::Reject => Manner::Unreachable,
+    })
 }
 
 fn ping(refused: Manner) -> Answer {

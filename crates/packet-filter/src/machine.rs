@@ -45,6 +45,8 @@ pub(crate) struct At {
 pub(crate) enum Cause {
     /// This expression of this rule.
     Expression(At, usize),
+    /// The program that listens on this queue.
+    Queue(u16),
     /// The ruleset is too deep or too long to be followed to its end.
     TooLong,
 }

@@ -168,7 +168,8 @@ impl Allow {
         }
     }
 
-    /// What a rule that serves this entry says of itself: `allow ssh (policy.toml:31)`.
+    /// What a rule that serves this entry says of itself: `allow ssh (policy.toml:31)`. Characters that would break the
+    /// line, or that `nft` does not take in a comment, are replaced.
     #[must_use]
     pub fn label(&self) -> String {
         let mut label = format!("allow {}", self.name);
@@ -182,6 +183,17 @@ impl Allow {
             label.push(')');
         }
         label
+            .chars()
+            .map(|c| {
+                if c.is_control() {
+                    ' '
+                } else if c == '"' {
+                    '\''
+                } else {
+                    c
+                }
+            })
+            .collect()
     }
 }
 

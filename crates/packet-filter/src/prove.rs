@@ -148,7 +148,7 @@ impl Prover<'_> {
     fn rate(&self, cause: Cause) -> Option<intent::Rate> {
         match cause {
             Cause::Expression(at, nth) => self.machine.rate(at, nth),
-            Cause::TooLong => None,
+            Cause::Queue(_) | Cause::TooLong => None,
         }
     }
 
@@ -160,9 +160,11 @@ impl Prover<'_> {
                 Effect::Drop => Manner::Silently,
                 Effect::Reject(nf_tables::Reject::TcpReset) => {
                     let is_tcp = self.packet.get(Field::Protocol)? == Some(u128::from(protocol::TCP));
-                    if is_tcp { Manner::Answered } else { Manner::Silently }
+                    if is_tcp { Manner::Reset } else { Manner::Silently }
                 }
-                Effect::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)) => Manner::Answered,
+                Effect::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)) => {
+                    Manner::Unreachable
+                }
                 Effect::Accept
                 | Effect::Continue
                 | Effect::Return
@@ -268,7 +270,8 @@ impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let manner = |manner: &Manner| match manner {
             Manner::Silently => "drop",
-            Manner::Answered => "reject",
+            Manner::Reset => "reject with a reset",
+            Manner::Unreachable => "reject",
         };
         match self {
             Self::Accept => f.write_str("accept"),

@@ -129,5 +129,5 @@ fn with_ipv6_rejected_nothing_of_it_gets_in_or_out_but_over_loopback() {
         Err(ErrorKind::ConnectionRefused),
         "nobody listens there"
     );
-    assert_eq!(connect(&wire.host, Ipv6Addr::from(HOST_V6).into(), 80), Ok(()), "over loopback");
+    assert_eq!(connect(&wire.host, HOST_V6.into(), 80), Ok(()), "over loopback");
 }

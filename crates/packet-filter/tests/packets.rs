@@ -228,14 +228,13 @@ fn agree(name: &str, policy: &FilterPolicy, probes: u16) -> (usize, u64) {
             };
             let packet = as_seen(state);
             let decision = machine.decide(hook, &packet);
-            let answered = decision.verdict.manner(&packet) == Some(Manner::Answered);
+            let answered = decision.verdict.manner(&packet).is_some_and(|manner| manner != Manner::Silently);
             decision.verdict.is_accept() == seen.passed
                 && (seen.passed || !is_answered_if_rejected(&packet) || answered == seen.answered)
         };
         let seen = probe(&wire, &packet, agrees);
         // What the kernel throws away before prerouting proves nothing.
         let &[state] = seen.states.as_slice() else {
-            println!("unjudged: {hook} {packet}: {seen:?}");
             continue;
         };
         let packet = as_seen(state);
