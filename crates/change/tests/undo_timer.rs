@@ -1,10 +1,7 @@
 //! The detached process that undoes where there is no systemd. Started in a process of its own, it is this file's
 //! `main` that calls it, as the program's does.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test makes the tree that it changes, and starts itself"
-)]
+#![allow(clippy::disallowed_methods, reason = "a test makes the tree that it changes, and starts itself")]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -22,23 +19,13 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     if arguments.next().is_some_and(|verb| verb == UNDO_TIMER) {
         let root = Root::at(arguments.next().expect("a root")).expect("the root opens");
-        let id = arguments
-            .next()
-            .expect("a transaction")
-            .parse()
-            .expect("its name");
+        let id = arguments.next().expect("a transaction").parse().expect("its name");
         change::run_undo_timer(&root, &id).expect("it is undone");
         return ExitCode::SUCCESS;
     }
     let trials = vec![
-        Trial::test(
-            "the_detached_timer_outlives_hang_up_and_termination_and_undoes",
-            outlives_signals,
-        ),
-        Trial::test(
-            "the_detached_timer_ends_at_once_where_the_change_is_confirmed",
-            ends_when_confirmed,
-        ),
+        Trial::test("the_detached_timer_outlives_hang_up_and_termination_and_undoes", outlives_signals),
+        Trial::test("the_detached_timer_ends_at_once_where_the_change_is_confirmed", ends_when_confirmed),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -51,31 +38,17 @@ fn apply(root: &Root, time: Duration) -> Outcome {
         owner: Owner::Keep,
         before: Before::Absent,
     };
-    let step = Step {
-        action,
-        why: String::new(),
-        controls: Vec::new(),
-        shows: String::new(),
-        risk: Risk::None,
-    };
-    let plan = Plan {
-        steps: vec![step],
-        notes: Vec::new(),
-    };
+    let step =
+        Step { action, why: String::new(), controls: Vec::new(), shows: String::new(), risk: Risk::None };
+    let plan = Plan { steps: vec![step], notes: Vec::new() };
     let transaction = Transaction::begin(root, plan, &About::default()).expect("it begins");
-    transaction
-        .apply(Confirm::Within(time), &mut |_| {})
-        .expect("it is applied")
+    transaction.apply(Confirm::Within(time), &mut |_| {}).expect("it is applied")
 }
 
 fn timer(directory: &Path, root: &Root) -> Child {
     let id = pending(root).expect("journals are read").expect("one waits");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command
-        .arg(UNDO_TIMER)
-        .arg(directory)
-        .arg(id.as_str())
-        .stdout(Stdio::piped());
+    command.arg(UNDO_TIMER).arg(directory).arg(id.as_str()).stdout(Stdio::piped());
     command.spawn().expect("it starts")
 }
 
@@ -96,19 +69,11 @@ fn outlives_signals() -> Result<(), Failed> {
     for signal in [Signal::HUP, Signal::TERM, Signal::INT, Signal::QUIT] {
         kill_process(pid, signal)?;
     }
-    assert!(
-        directory.path().join("etc/motd").exists(),
-        "it is not undone before its time"
-    );
+    assert!(directory.path().join("etc/motd").exists(), "it is not undone before its time");
     let status = timer.wait()?;
     assert!(status.success(), "{status}");
     let state = history(&root)?.pop().map(|past| past.state);
-    assert_eq!(
-        state,
-        Some(State::RolledBack {
-            because: Because::Unconfirmed
-        })
-    );
+    assert_eq!(state, Some(State::RolledBack { because: Because::Unconfirmed }));
     assert!(!directory.path().join("etc/motd").exists());
     Ok(())
 }
@@ -127,10 +92,7 @@ fn ends_when_confirmed() -> Result<(), Failed> {
         session_pid: None,
     };
     let id = pending(&root)?.ok_or("one waits")?;
-    assert_eq!(
-        change::confirm(&root, &id, &console, true)?,
-        change::Confirmation::Confirmed
-    );
+    assert_eq!(change::confirm(&root, &id, &console, true)?, change::Confirmation::Confirmed);
     let status = timer.wait()?;
     assert!(status.success(), "{status}");
     assert_eq!(fs::read_to_string(directory.path().join("etc/motd"))?, "new");
