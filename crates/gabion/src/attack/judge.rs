@@ -23,7 +23,9 @@ pub(crate) struct Expected<'a> {
 impl Expected<'_> {
     /// The rows for one address.
     pub(crate) fn checks(&self, target: Target, seen: &Reach, before: Option<&Reach>) -> Vec<Check> {
-        vec![self.tcp(target, seen, before), self.udp(target, seen, before), self.ping(target, seen, before)]
+        let udp = (!seen.udp.is_empty()).then(|| self.udp(target, seen, before));
+        let (tcp, ping) = (self.tcp(target, seen, before), self.ping(target, seen, before));
+        [Some(tcp), udp, Some(ping)].into_iter().flatten().collect()
     }
 
     fn tcp(&self, target: Target, seen: &Reach, before: Option<&Reach>) -> Check {

@@ -4,8 +4,11 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use change::plan::Plan;
-use change::{About, Because, Confirm, Outcome, Progress, Root, State, Transaction, TransactionId, lockout};
+use change::{
+    About, Because, Confirm, Moment, Outcome, Progress, Root, State, Transaction, TransactionId, lockout,
+};
 use host::facts::{Via, WayIn};
+use serde_json::{Value, json};
 
 use super::plan::draw;
 use crate::cli;
@@ -42,9 +45,7 @@ pub(crate) fn run(context: &Context, options: &cli::Apply) -> Result<Exit, Failu
 
 fn nothing_to_do(context: &Context, plan: &Plan) -> Exit {
     if context.output.json {
-        context
-            .output
-            .value(&serde_json::json!({ "version": 1, "state": "nothing-to-do", "notes": plan.notes }));
+        context.output.value(&json!({ "version": 1, "state": "nothing-to-do", "notes": plan.notes }));
     } else {
         context.output.text("Nothing to do: this host is as its policy says.\n");
         plan.notes.iter().for_each(|note| context.output.note(&format!("note: {note}")));
@@ -116,24 +117,29 @@ fn finish(
 ) -> Result<Exit, Failure> {
     match outcome {
         Outcome::Confirmed => {
-            tell(context, id, "confirmed", None);
+            tell(context, id, "confirmed", &json!({}));
             context.output.progress(&format!("Done. `gabion rollback {id}` undoes it."));
             Ok(Exit::Clean)
         }
         Outcome::Pending { deadline } => {
-            tell(context, id, "pending", Some(&deadline.wall.to_string()));
-            context.output.progress(&how_to_confirm(subject, &deadline.wall.to_string()));
+            tell(context, id, "pending", &json!({ "deadline": deadline.wall }));
+            context.output.progress(&how_to_confirm(subject, &deadline));
             if options.no_wait { Ok(Exit::Clean) } else { wait(context, root, id) }
         }
         Outcome::RolledBack { step, error, notes } => {
-            tell(context, id, "rolled-back", None);
+            tell(
+                context,
+                id,
+                "rolled-back",
+                &json!({ "step": step + 1, "error": error.to_string(), "notes": notes }),
+            );
             context.output.note(&format!("step {} failed: {error}", step + 1));
             notes.iter().for_each(|note| context.output.note(&format!("note: {note}")));
             context.output.note("Everything is as it was before.");
             Ok(Exit::RolledBack)
         }
         Outcome::RollbackFailed { step, error, failures } => {
-            tell(context, id, "rollback-failed", None);
+            tell(context, id, "rollback-failed", &json!({ "step": step + 1, "error": error.to_string() }));
             context.output.note(&format!("step {} failed: {error}", step + 1));
             super::rollback::tell_failures(context, id, &failures);
             Ok(Exit::RollbackFailed)
@@ -141,18 +147,24 @@ fn finish(
     }
 }
 
-fn tell(context: &Context, id: &TransactionId, state: &str, deadline: Option<&str>) {
-    if context.output.json {
-        context.output.value(&serde_json::json!({
-            "version": 1, "transaction": id.to_string(), "state": state, "deadline": deadline,
-        }));
+/// The state of the transaction and what else is known, for `--json`.
+fn tell(context: &Context, id: &TransactionId, state: &str, more: &Value) {
+    if !context.output.json {
+        return;
     }
+    let mut document = json!({ "version": 1, "transaction": id.to_string(), "state": state });
+    if let (Some(document), Some(more)) = (document.as_object_mut(), more.as_object()) {
+        document.extend(more.clone());
+    }
+    context.output.value(&document);
 }
 
-fn how_to_confirm(subject: &Subject, deadline: &str) -> String {
+fn how_to_confirm(subject: &Subject, deadline: &Moment) -> String {
     let admin = subject.policy.admins.first().map_or("an administrator", |admin| admin.name.as_str());
+    let seconds = deadline.millis_after(&Moment::now()).div_ceil(1000);
+    let at = deadline.wall.strftime("%H:%M:%S UTC");
     format!(
-        "\nApplied. It undoes itself at {deadline} unless you confirm it.\n\
+        "\nApplied. It undoes itself in {seconds} seconds, at {at}, unless you confirm it.\n\
          Keep this session. In another window, log in anew as {admin} and run:\n\n    sudo gabion confirm\n"
     )
 }

@@ -21,7 +21,13 @@ pub(crate) fn run(context: &Context, options: &cli::Init) -> Result<Exit, Failur
         context.output.note(note);
     }
     if options.print {
-        context.output.text(&text);
+        if context.output.json {
+            context.output.value(&serde_json::json!({
+                "version": 1, "policy": suggestion.policy, "text": text, "notes": suggestion.notes,
+            }));
+        } else {
+            context.output.text(&text);
+        }
         return Ok(Exit::Clean);
     }
     let kept = change::policy_file::write(&context.policy_file, text.as_bytes(), options.force).map_err(|error| {

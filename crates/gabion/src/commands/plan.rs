@@ -13,12 +13,17 @@ pub(crate) fn run(context: &Context) -> Result<Exit, Failure> {
     let (subject, plan) = draw(context)?;
     let refusal = lockout::judge(&subject.facts, &plan, &subject.policy).err();
     if context.output.json {
+        // The one document holds the refusal as well.
         context.output.value(&report::plan::json(&plan, refusal.as_ref()));
+        if let Some(refusal) = refusal {
+            context.output.note(report::lockout::text(&refusal).trim_end());
+            return Ok(Exit::Usage);
+        }
     } else {
         context.output.text(&report::plan::text(&plan, context.output.view()));
-    }
-    if let Some(refusal) = refusal {
-        return Err(Failure::LockOut(refusal));
+        if let Some(refusal) = refusal {
+            return Err(Failure::LockOut(refusal));
+        }
     }
     Ok(if plan.is_empty() { Exit::Clean } else { Exit::Findings })
 }
