@@ -77,6 +77,16 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Of the steps that do this, keeps the last: once is enough.
+    pub(super) fn keep_last(&mut self, does: impl Fn(&Action) -> bool) {
+        let last = self.steps.iter().rposition(|step| does(&step.action));
+        let mut index = 0;
+        self.steps.retain(|step| {
+            index += 1;
+            !does(&step.action) || Some(index - 1) == last
+        });
+    }
+
     /// Whether a step so far does this.
     pub(super) fn any(&self, does: impl Fn(&Action) -> bool) -> bool {
         self.steps.iter().any(|step| does(&step.action))

@@ -103,6 +103,7 @@ impl Plan {
         let mut plan = Draft::new(facts);
         boot::draw_recovery(&mut plan, program)?;
         plan.append(draft);
+        plan.keep_last(|action| *action == Action::ReloadUnits);
         Ok(plan.finish())
     }
 
@@ -138,10 +139,6 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
         "/home",
         "/root/.ssh",
         "/root/.ssh/authorized_keys",
-        // The shells that a new account may get.
-        "/bin/bash",
-        "/usr/bin/bash",
-        "/bin/sh",
     ];
     let mut paths: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
     for runlevel in boot::RUNLEVEL_LINKS {
@@ -149,8 +146,13 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
     }
     for admin in &policy.admins {
         let home = Path::new("/home").join(&admin.name);
-        paths.extend(admin.shell.clone());
         paths.extend([home.clone(), home.join(".ssh"), home.join(".ssh/authorized_keys")]);
     }
     paths
+}
+
+/// The shells that a plan for this policy may give to an account, for the collector of facts.
+pub fn shells(policy: &Policy) -> Vec<PathBuf> {
+    let usual = ["/bin/bash", "/usr/bin/bash", "/bin/sh"].map(PathBuf::from);
+    policy.admins.iter().filter_map(|admin| admin.shell.clone()).chain(usual).collect()
 }

@@ -1,10 +1,10 @@
 //! Files that are always looked at, and those that the caller wants.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Kind;
 
-use super::Notes;
+use super::{Notes, Wanted};
 
 /// Configuration that other collectors do not come by: of firewall managers, of what starts sshd, of APT's addresses.
 const FILES: [&str; 20] = [
@@ -30,15 +30,21 @@ const FILES: [&str; 20] = [
     "/etc/sudo.conf",
 ];
 
-pub(super) fn collect(notes: &mut Notes<'_>, extra: &[PathBuf]) {
+pub(super) fn collect(notes: &mut Notes<'_>, wanted: &Wanted) {
     for path in FILES.map(Path::new) {
         if path.starts_with("/proc") && notes.host().source() != crate::Source::Live {
             continue;
         }
         let _ = notes.read(path);
     }
-    for path in extra {
+    for path in &wanted.extra_files {
         want(notes, path);
+    }
+    for program in &wanted.programs {
+        notes.look_with_parents(program);
+        if let Ok(target) = notes.host().resolve(program) {
+            notes.look_with_parents(&target);
+        }
     }
 }
 

@@ -32,6 +32,8 @@ use crate::{Error, Facts, Host, Output, Query, Source};
 pub struct Wanted {
     /// Paths that a plan may replace: each is read, with the directories above it.
     pub extra_files: Vec<PathBuf>,
+    /// Programs that a plan may name, such as shells: looked at, with where they lead, but not read.
+    pub programs: Vec<PathBuf>,
     /// Login names for which sudo itself is asked what it grants; each costs a child process.
     pub admins: Vec<String>,
 }
@@ -74,7 +76,7 @@ fn live(host: &dyn Host, wanted: &Wanted) -> Facts {
         let mut system = system::collect(&mut notes);
         let accounts = accounts::collect(&mut notes);
         let way_in = way_in::live(proc, &accounts, &mut notes);
-        files::collect(&mut notes, &wanted.extra_files);
+        files::collect(&mut notes, wanted);
         let mut config = ssh_config::collect(&mut notes, &choice.main_file);
         let policy = sudo::read(&mut notes, &system);
 
@@ -127,7 +129,7 @@ fn image(host: &dyn Host, wanted: &Wanted) -> Facts {
     let mut notes = Notes::new(host);
     let mut system = system::collect(&mut notes);
     let accounts = accounts::collect(&mut notes);
-    files::collect(&mut notes, &wanted.extra_files);
+    files::collect(&mut notes, wanted);
     let choice = ssh::choose(host, &Fact::Known(Vec::new()));
     let config = ssh_config::collect(&mut notes, &choice.main_file);
     ssh_config::host_keys(&mut notes, &config);

@@ -9,6 +9,9 @@ use crate::{Host, Query};
 use super::asked;
 use super::servers::Master;
 
+/// An sshd is about 1 MB long.
+const MOST_OF_PROGRAM: u64 = 16 << 20;
+
 /// Which program and which configuration the questions are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Choice {
@@ -96,8 +99,24 @@ pub(super) fn version(host: &dyn Host, choice: &Choice) -> Fact<String> {
                 None => Fact::Unknown(format!("sshd -V: {}", output.complaint())),
             }
         }
-        Err(error) => Fact::Unknown(error.to_string()),
+        Err(error) => match choice.program.as_deref().and_then(|program| stamped_version(host, program)) {
+            Some(version) => Fact::Known(version),
+            None => Fact::Unknown(error.to_string()),
+        },
     }
+}
+
+/// A program that cannot be asked, as in an image, still holds its version: the string that it sends in its banner.
+fn stamped_version(host: &dyn Host, program: &Path) -> Option<String> {
+    let bytes = host.read_at_most(program, MOST_OF_PROGRAM).ok()?;
+    let strings = bytes.split(|byte| *byte == 0);
+    let stamps = strings.filter(|string| string.starts_with(b"OpenSSH_")).filter_map(|string| {
+        let text = std::str::from_utf8(string).ok()?;
+        // Others are patterns of clients with known faults: `OpenSSH_6.5*,OpenSSH_6.6*`.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-' | '~' | ' ');
+        text.chars().all(plain).then(|| text.to_owned())
+    });
+    stamps.max_by_key(String::len)
 }
 
 /// `OpenSSH_9.2p1 Debian-2+deb12u6, OpenSSL 3.0.17 1 Jul 2025`: what stands before the comma.
