@@ -59,12 +59,12 @@ const KEX: &[&str] = &[
     "ecdh-sha2-nistp256",
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp521",
+    "mlkem768nistp256-sha256",
     "curve25519-sha256",
     "curve25519-sha256@libssh.org",
     "sntrup761x25519-sha512",
     "sntrup761x25519-sha512@openssh.com",
     "mlkem768x25519-sha256",
-    "mlkem768nistp256-sha256",
 ];
 const GSS_KEX: &[&str] = &[
     "gss-gex-sha1-",

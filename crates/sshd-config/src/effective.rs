@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::defaults::Defaults;
 use crate::keyword::{Keyword, ValueType};
 use crate::problem::{Origin, Problem};
+use crate::version::Version;
 
 /// One value with the line that set it; `None` where it is the default.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +77,13 @@ impl Setting {
 pub struct Effective {
     settings: Vec<Option<Setting>>,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) version: Version,
 }
 
 impl Effective {
     pub(crate) fn of_defaults(defaults: &Defaults) -> Self {
         let settings = Keyword::ALL.iter().map(|&keyword| defaults.get(keyword).cloned());
-        Self { settings: settings.collect(), problems: Vec::new() }
+        Self { settings: settings.collect(), problems: Vec::new(), version: defaults.version() }
     }
 
     pub(crate) fn put(&mut self, keyword: Keyword, setting: Setting) {

@@ -27,6 +27,7 @@
 //! ```
 
 pub mod address;
+mod admission;
 mod algorithms;
 pub mod condition;
 mod configuration;
@@ -51,6 +52,7 @@ pub mod tree;
 mod value;
 mod version;
 
+pub use admission::Refusal;
 pub use algorithms::AlgorithmError;
 pub use configuration::{Configuration, Directive, Include, Scope, ScopeId};
 pub use connection::Connection;

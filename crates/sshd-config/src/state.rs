@@ -105,8 +105,10 @@ impl Joined<'_> {
 
     /// Whether sshd carries a keyword over from `Match` blocks.
     fn is_copied(&self, keyword: Keyword, texts: &[Given<'_>]) -> bool {
-        // Of the user environment only a list of names is carried over (from `Match all`).
-        let names = keyword == Keyword::PermitUserEnvironment && !matches!(&*texts[0].0, "yes" | "no");
+        // Before 10.4, of the user environment a list of names is carried over (from `Match all`).
+        let environment =
+            keyword == Keyword::PermitUserEnvironment && self.defaults.version() < Version::new(10, 4);
+        let names = environment && !matches!(&*texts[0].0, "yes" | "no");
         names || keyword.allowed_in_match(self.defaults.version())
     }
 

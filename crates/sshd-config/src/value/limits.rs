@@ -54,6 +54,7 @@ impl Reader<'_> {
         if v6.is_some_and(|bits| !(0..=128).contains(&bits)) {
             return Err(bad());
         }
+        // Given one number, sshd before 10.3 takes what happens to lie in memory for IPv6: no answer is right.
         let rule = if self.since(10, 3) { Rule::First } else { Rule::Last };
         let mut slots = vec![slot(0, rule, v4.to_string())];
         slots.extend(v6.map(|bits| slot(1, rule, bits.to_string())));

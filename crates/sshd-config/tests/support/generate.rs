@@ -36,6 +36,11 @@ impl<'a> Generator<'a> {
         Self { random, version, dir: dir.to_owned(), dirty, global_subsystems: 0, included: true, favourites }
     }
 
+    /// Makes some keywords frequent.
+    pub fn favour(&mut self, keywords: &[Keyword]) {
+        self.favourites = keywords.to_vec();
+    }
+
     pub fn case(&mut self) -> Case {
         let mut files = BTreeMap::new();
         let drop_ins = self.random.below(4);
@@ -100,7 +105,9 @@ impl<'a> Generator<'a> {
 
     fn directive(&mut self, in_match: bool) -> String {
         let keyword = self.keyword(in_match);
-        let bad = self.dirty && self.random.chance(12);
+        // Given one number, sshd before 10.3 takes what happens to lie in memory for IPv6.
+        let undefined = keyword == Keyword::PerSourceNetBlockSize && self.version < Version::new(10, 3);
+        let bad = self.dirty && !undefined && self.random.chance(12);
         let mut values = Values { random: self.random, version: self.version };
         let arguments = if bad { values.bad() } else { values.of(keyword) };
         let name = self.name(keyword);
