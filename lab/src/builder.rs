@@ -26,12 +26,7 @@ impl User {
     /// An ordinary account: home, `/bin/bash`, no password, no key.
     #[must_use]
     pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            password: None,
-            keys: Vec::new(),
-            groups: Vec::new(),
-        }
+        Self { name: name.to_owned(), password: None, keys: Vec::new(), groups: Vec::new() }
     }
 
     /// It has this password.
@@ -196,20 +191,13 @@ impl Builder {
     fn furnish(&self, disk: &Disk, name: &str) -> Result<()> {
         let root = Rooted::at(disk.root())?;
         let machine_id = &crate::manifest::hex(&Sha256::digest(name))[..32];
-        root.write(
-            Path::new("/etc/machine-id"),
-            format!("{machine_id}\n").as_bytes(),
-            0o444,
-        )?;
+        root.write(Path::new("/etc/machine-id"), format!("{machine_id}\n").as_bytes(), 0o444)?;
         for (path, bytes, mode) in &self.files {
             root.write(path, bytes, *mode)?;
         }
         if !self.script.is_empty() {
             let script = format!("set -e\n{}", self.script);
-            must_with(
-                tool("chroot", &[]).arg(disk.root()).args(["sh", "-s"]),
-                script.as_bytes(),
-            )?;
+            must_with(tool("chroot", &[]).arg(disk.root()).args(["sh", "-s"]), script.as_bytes())?;
         }
         disk.sync()
     }

@@ -17,9 +17,7 @@ pub(crate) struct Cgroup {
 impl Cgroup {
     /// The group that belongs to the host `name`, whether it exists or not.
     pub(crate) fn named(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-        }
+        Self { name: name.to_owned() }
     }
 
     /// Makes the group.
@@ -29,10 +27,9 @@ impl Cgroup {
             fs::create_dir_all(&group).doing("make control group", &group)?;
             // A cpuset of version 1 is born empty and takes no process until it is filled.
             for knob in ["cpuset.cpus", "cpuset.mems"] {
-                if let (Ok(value), true) = (
-                    fs::read(hierarchy.join(knob)),
-                    group.join("cpuset.sched_load_balance").exists(),
-                ) {
+                if let (Ok(value), true) =
+                    (fs::read(hierarchy.join(knob)), group.join("cpuset.sched_load_balance").exists())
+                {
                     fs::write(group.join(knob), value).doing("write", group.join(knob))?;
                 }
             }
@@ -42,11 +39,7 @@ impl Cgroup {
 
     /// The `cgroup.procs` files for the container runtime to enter.
     pub(crate) fn entrances(&self) -> Result<Vec<PathBuf>> {
-        Ok(self
-            .groups()?
-            .into_iter()
-            .map(|group| group.join("cgroup.procs"))
-            .collect())
+        Ok(self.groups()?.into_iter().map(|group| group.join("cgroup.procs")).collect())
     }
 
     /// The `cgroup.procs` files for a process started in the running host: beside its units, in none of them.
@@ -54,11 +47,7 @@ impl Cgroup {
         let mut entrances = Vec::new();
         for group in self.groups()? {
             let payload = group.join("payload");
-            let group = if payload.is_dir() {
-                payload.join("lab")
-            } else {
-                group
-            };
+            let group = if payload.is_dir() { payload.join("lab") } else { group };
             if !group.is_dir() {
                 fs::create_dir(&group).doing("make control group", &group)?;
             }
@@ -86,9 +75,7 @@ impl Cgroup {
         for group in self.groups()? {
             each_below(&group, &mut |dir| {
                 let pids = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-                pids.lines()
-                    .filter_map(|pid| pid.parse().ok())
-                    .for_each(|pid| drop(kill_hard(pid)));
+                pids.lines().filter_map(|pid| pid.parse().ok()).for_each(|pid| drop(kill_hard(pid)));
             });
         }
         Ok(())
@@ -103,9 +90,7 @@ impl Cgroup {
     }
 
     fn groups(&self) -> Result<Vec<PathBuf>> {
-        let groups = hierarchies()?
-            .into_iter()
-            .map(|hierarchy| hierarchy.join(&self.name));
+        let groups = hierarchies()?.into_iter().map(|hierarchy| hierarchy.join(&self.name));
         Ok(groups.filter(|group| group.is_dir()).collect())
     }
 }
@@ -141,9 +126,7 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").doing("read", "/proc/self/mountinfo")?;
     let hierarchy = |line: &str| {
         let (mount, filesystem) = line.split_once(" - ")?;
-        filesystem
-            .starts_with("cgroup")
-            .then(|| mount.split(' ').nth(4).map(PathBuf::from))?
+        filesystem.starts_with("cgroup").then(|| mount.split(' ').nth(4).map(PathBuf::from))?
     };
     Ok(mounts.lines().filter_map(hierarchy).collect())
 }

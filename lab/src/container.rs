@@ -56,21 +56,12 @@ impl Container {
         match await_ready(&mut supervisor, &socket) {
             Ok(leader) => {
                 let capabilities = bounding_set(leader)?;
-                Ok(Self {
-                    supervisor,
-                    leader,
-                    cgroup,
-                    capabilities,
-                })
+                Ok(Self { supervisor, leader, cgroup, capabilities })
             }
             Err(why) => {
                 cgroup.kill()?;
                 let console = format!("{}{}", supervisor.stdout(), supervisor.stderr());
-                Err(Error::Boot {
-                    host: name.to_owned(),
-                    why,
-                    console,
-                })
+                Err(Error::Boot { host: name.to_owned(), why, console })
             }
         }
     }
@@ -85,24 +76,9 @@ impl Container {
         let mut command = in_groups(&self.cgroup.guest_entrances()?);
         command
             .args(["nsenter", "--all", &format!("--target={}", self.leader), "--"])
-            .args([
-                "setpriv",
-                "--pdeathsig=KILL",
-                &format!("--bounding-set={}", self.capabilities),
-                "--",
-            ])
-            .args([
-                "env",
-                "-i",
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            ])
-            .args([
-                "HOME=/root",
-                "USER=root",
-                "LOGNAME=root",
-                "SHELL=/bin/bash",
-                "LANG=C.UTF-8",
-            ])
+            .args(["setpriv", "--pdeathsig=KILL", &format!("--bounding-set={}", self.capabilities), "--"])
+            .args(["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"])
+            .args(["HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8"])
             .args(words);
         Ok(command)
     }
@@ -152,20 +128,14 @@ impl Drop for Container {
 
 fn in_groups(entrances: &[std::path::PathBuf]) -> Command {
     let mut command = Command::new("sh");
-    command
-        .args(["-c", ENTER_GROUPS, "sh"])
-        .args(entrances)
-        .arg("--")
-        .env("LC_ALL", "C.UTF-8");
+    command.args(["-c", ENTER_GROUPS, "sh"]).args(entrances).arg("--").env("LC_ALL", "C.UTF-8");
     command
 }
 
 /// Reads the notifications of nspawn (`sd_notify(3)`) until the host is up; its leader, or what went wrong.
 fn await_ready(supervisor: &mut Running, socket: &UnixDatagram) -> Result<u32, String> {
     let said = |error: std::io::Error| error.to_string();
-    socket
-        .set_read_timeout(Some(Duration::from_millis(100)))
-        .map_err(said)?;
+    socket.set_read_timeout(Some(Duration::from_millis(100))).map_err(said)?;
     let deadline = Instant::now() + BOOT_LIMIT;
     let mut leader = None;
     let mut buffer = [0; 4096];
@@ -179,10 +149,7 @@ fn await_ready(supervisor: &mut Running, socket: &UnixDatagram) -> Result<u32, S
                 return leader.ok_or_else(|| "it is ready, but its pid 1 was never named".to_owned());
             }
         }
-        if let Some(status) = supervisor
-            .wait(Duration::ZERO)
-            .map_err(|error| error.to_string())?
-        {
+        if let Some(status) = supervisor.wait(Duration::ZERO).map_err(|error| error.to_string())? {
             return Err(format!("systemd-nspawn ended with {status}"));
         }
     }
@@ -195,12 +162,7 @@ fn bounding_set(pid: u32) -> Result<String> {
     let status = fs::read_to_string(&path).doing("read", &path)?;
     let mask = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let mask = mask.ok_or(Error::Malformed {
-        what: "CapBnd",
-        text: status,
-    })?;
-    let held = (0..64)
-        .filter(|bit| mask >> bit & 1 == 1)
-        .map(|bit| format!(",+cap_{bit}"));
+    let mask = mask.ok_or(Error::Malformed { what: "CapBnd", text: status })?;
+    let held = (0..64).filter(|bit| mask >> bit & 1 == 1).map(|bit| format!(",+cap_{bit}"));
     Ok(format!("-all{}", held.collect::<String>()))
 }

@@ -23,12 +23,7 @@ pub struct DiskCopy {
 impl DiskCopy {
     pub(crate) fn new(tree: &Tree, layers: &Layers, families: Families) -> Result<Self> {
         let (tree, layers) = (tree.clone(), layers.clone());
-        Ok(Self {
-            claim: Claim::new(tree.lab())?,
-            tree,
-            layers,
-            families,
-        })
+        Ok(Self { claim: Claim::new(tree.lab())?, tree, layers, families })
     }
 
     pub(crate) fn image(&self) -> PathBuf {
@@ -61,10 +56,7 @@ impl DiskCopy {
     /// Where ext4 cannot recover it.
     pub fn mount(self) -> Result<MountedCopy> {
         let disk = Disk::open(self.claim.dir(), self.layers)?;
-        Ok(MountedCopy {
-            disk,
-            _claim: self.claim,
-        })
+        Ok(MountedCopy { disk, _claim: self.claim })
     }
 }
 

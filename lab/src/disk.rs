@@ -44,15 +44,7 @@ impl Disk {
         let image = File::create_new(&disk.image).doing("create", &disk.image)?;
         image.set_len(mebibytes << 20).doing("size", &disk.image)?;
         // A small journal and finished tables: the less the image holds, the faster its copy.
-        let format = [
-            "-q",
-            "-J",
-            "size=8",
-            "-E",
-            "lazy_itable_init=0,lazy_journal_init=0",
-            "-m",
-            "0",
-        ];
+        let format = ["-q", "-J", "size=8", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-m", "0"];
         must(tool("mkfs.ext4", &format).arg(&disk.image))?;
         disk.mounted()
     }
@@ -112,10 +104,7 @@ impl Disk {
             }
             thread::sleep(Duration::from_millis(2));
         }
-        Err(Error::Torn {
-            image: self.image.clone(),
-            attempts: ATTEMPTS,
-        })
+        Err(Error::Torn { image: self.image.clone(), attempts: ATTEMPTS })
     }
 
     /// Takes the place of the image with a copy of it, as it is after the power came back.
@@ -166,21 +155,11 @@ impl Disk {
         for dir in [&upper, &work] {
             fs::create_dir_all(dir).doing("make directory", dir)?;
         }
-        let lower: Vec<_> = self
-            .layers
-            .iter()
-            .map(|layer| layer.display().to_string())
-            .collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            lower.join(":"),
-            upper.display(),
-            work.display()
-        );
-        let options = CString::new(options.clone()).map_err(|_| Error::Malformed {
-            what: "path",
-            text: options,
-        })?;
+        let lower: Vec<_> = self.layers.iter().map(|layer| layer.display().to_string()).collect();
+        let options =
+            format!("lowerdir={},upperdir={},workdir={}", lower.join(":"), upper.display(), work.display());
+        let options =
+            CString::new(options.clone()).map_err(|_| Error::Malformed { what: "path", text: options })?;
         mount("overlay", &self.root, "overlay", MountFlags::empty(), &*options)
             .doing("mount overlay on", &self.root)
     }
@@ -214,11 +193,7 @@ impl Drop for Disk {
             // Somebody holds it. Lazily gone is better than left behind.
             let _ = unmount(&self.root, UnmountFlags::DETACH);
             let _ = unmount(&self.writable, UnmountFlags::DETACH);
-            drop(
-                self.device
-                    .take()
-                    .map(|device| must(tool("losetup", &["--detach"]).arg(device))),
-            );
+            drop(self.device.take().map(|device| must(tool("losetup", &["--detach"]).arg(device))));
         }
     }
 }
@@ -246,10 +221,7 @@ pub(crate) fn copy_sparse(from: &Path, to: &Path) -> Result<()> {
     let mut at = 0;
     while at < length {
         let (mut read, end) = match seek(&source, SeekFrom::Data(at)) {
-            Ok(start) => (
-                start,
-                seek(&source, SeekFrom::Hole(start)).doing("find a hole in", from)?,
-            ),
+            Ok(start) => (start, seek(&source, SeekFrom::Hole(start)).doing("find a hole in", from)?),
             Err(rustix::io::Errno::NXIO) => break,
             Err(error) => return Err(error).doing("find data in", from),
         };
@@ -279,14 +251,9 @@ impl Writes {
         let sys = Path::new("/sys/block").join(device.file_name().unwrap_or_default());
         let read = |name: &str| fs::read_to_string(sys.join(name)).doing("read", sys.join(name));
         let stat = read("stat")?;
-        let finished = [4, 6, 11, 13, 15]
-            .iter()
-            .filter_map(|&field| stat.split_whitespace().nth(field));
+        let finished = [4, 6, 11, 13, 15].iter().filter_map(|&field| stat.split_whitespace().nth(field));
         let idle = read("inflight")?.split_whitespace().nth(1) == Some("0");
-        Ok(Self {
-            finished: finished.map(str::to_owned).collect(),
-            idle,
-        })
+        Ok(Self { finished: finished.map(str::to_owned).collect(), idle })
     }
 }
 
@@ -351,9 +318,6 @@ mod tests {
         let one_moment = |&(first, last): &(u64, u64)| {
             first == last || first == last + 1 || (first, last) == (1, UNTOUCHED)
         };
-        assert!(
-            seen.iter().all(one_moment),
-            "numbers on the first block and the last: {seen:?}"
-        );
+        assert!(seen.iter().all(one_moment), "numbers on the first block and the last: {seen:?}");
     }
 }

@@ -108,10 +108,6 @@ pub(crate) trait Doing<T> {
 
 impl<T, E: Into<io::Error>> Doing<T> for std::result::Result<T, E> {
     fn doing(self, doing: &'static str, path: impl Into<PathBuf>) -> Result<T> {
-        self.map_err(|source| Error::Io {
-            doing,
-            path: path.into(),
-            source: source.into(),
-        })
+        self.map_err(|source| Error::Io { doing, path: path.into(), source: source.into() })
     }
 }

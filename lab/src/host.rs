@@ -37,13 +37,7 @@ impl Host {
     }
 
     pub(crate) fn new(claim: Claim, tree: Tree, disk: Disk, wire: Wire) -> Self {
-        Self {
-            container: None,
-            disk,
-            wire,
-            tree,
-            claim,
-        }
+        Self { container: None, disk, wire, tree, claim }
     }
 
     /// Its name on this machine, also of its network namespace: `gabion-lab-<pid>-<n>`.
@@ -292,9 +286,6 @@ impl Host {
     }
 
     fn state(&self, state: &'static str) -> Error {
-        Error::State {
-            host: self.name().to_owned(),
-            state,
-        }
+        Error::State { host: self.name().to_owned(), state }
     }
 }

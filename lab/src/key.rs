@@ -27,10 +27,7 @@ impl Key {
             drop(fs::remove_file(&path));
             must(tool("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&path))?;
         }
-        let public = fs::read_to_string(&public)
-            .doing("read", public)?
-            .trim_end()
-            .to_owned();
+        let public = fs::read_to_string(&public).doing("read", public)?.trim_end().to_owned();
         Ok(Self { path, public })
     }
 

@@ -25,11 +25,7 @@ impl Claim {
     /// A name nobody else has, with this process as its owner.
     pub(crate) fn new(lab: &Lab) -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "{PREFIX}{}-{}",
-            process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("{PREFIX}{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let dir = lab.hosts().join(&name);
         if dir.exists() {
             clear(&dir, &name);
@@ -95,19 +91,13 @@ fn is_mount(path: &Path) -> bool {
 
 fn loop_devices(image: &Path) -> Vec<String> {
     let listed = must(tool("losetup", &["--noheadings", "--output", "NAME", "--associated"]).arg(image));
-    listed
-        .unwrap_or_default()
-        .lines()
-        .map(|line| line.trim().to_owned())
-        .collect()
+    listed.unwrap_or_default().lines().map(|line| line.trim().to_owned()).collect()
 }
 
 /// True where the process in the host's name still is the one that made it.
 fn alive(name: &str, owner: &str) -> bool {
-    let pid = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.split('-').next())
-        .and_then(|pid| pid.parse().ok());
+    let pid =
+        name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).and_then(|pid| pid.parse().ok());
     pid.is_some_and(|pid| {
         let found = identity(pid);
         // A claim is a moment without its owner file; a living process of that number is then given the doubt.

@@ -128,24 +128,16 @@ fn content(path: &Path, found: &fs::Metadata) -> Result<Content> {
     Ok(if kind.is_dir() {
         Content::Directory
     } else if kind.is_symlink() {
-        Content::Link {
-            target: fs::read_link(path).doing("read the link", path)?,
-        }
+        Content::Link { target: fs::read_link(path).doing("read the link", path)? }
     } else if kind.is_block_device() || kind.is_char_device() {
-        Content::Device {
-            block: kind.is_block_device(),
-            number: found.rdev(),
-        }
+        Content::Device { block: kind.is_block_device(), number: found.rdev() }
     } else if kind.is_fifo() {
         Content::Pipe
     } else if kind.is_socket() {
         Content::Socket
     } else {
         let bytes = fs::read(path).doing("read", path)?;
-        Content::File {
-            size: found.len(),
-            sha256: hex(&Sha256::digest(&bytes)),
-        }
+        Content::File { size: found.len(), sha256: hex(&Sha256::digest(&bytes)) }
     })
 }
 
@@ -153,10 +145,7 @@ fn attributes(path: &Path) -> Result<BTreeMap<String, String>> {
     let mut names = vec![0; 65536];
     let length = rustix::fs::llistxattr(path, &mut names[..]).doing("list the attributes of", path)?;
     let mut attributes = BTreeMap::new();
-    for name in names[..length]
-        .split(|&byte| byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         if name.starts_with(b"trusted.overlay.") {
             continue;
         }
@@ -174,11 +163,7 @@ fn attributes(path: &Path) -> Result<BTreeMap<String, String>> {
 impl Error {
     fn from_attribute(path: &Path) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.to_path_buf();
-        |source| Self::Io {
-            doing: "read an attribute of",
-            path,
-            source: source.into(),
-        }
+        |source| Self::Io { doing: "read an attribute of", path, source: source.into() }
     }
 }
 

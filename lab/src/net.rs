@@ -64,21 +64,13 @@ impl IsolatedNet {
     /// # Errors
     /// [`Error::NotIsolated`] where it is the machine's, this process's, or cannot be compared with them.
     pub fn open(path: &Path) -> Result<Self> {
-        let refuse = |why| {
-            Err(Error::NotIsolated {
-                namespace: path.display().to_string(),
-                why,
-            })
-        };
+        let refuse = |why| Err(Error::NotIsolated { namespace: path.display().to_string(), why });
         let handle = File::open(path).doing("open", path)?;
         let found = handle.metadata().doing("stat", path)?;
         let Ok(own) = fs::metadata(format!("/proc/{}/ns/net", process::id())) else {
             return refuse("the namespace of this process cannot be read");
         };
-        let machine: Vec<_> = [PID_1, KERNEL_THREADS]
-            .into_iter()
-            .filter_map(network_of)
-            .collect();
+        let machine: Vec<_> = [PID_1, KERNEL_THREADS].into_iter().filter_map(network_of).collect();
         if machine.is_empty() {
             return refuse("the namespace of this machine cannot be read");
         }
@@ -91,10 +83,7 @@ impl IsolatedNet {
         if found.ino() == own.ino() {
             return refuse("it is the network this process runs in");
         }
-        Ok(Self {
-            handle,
-            inode: found.ino(),
-        })
+        Ok(Self { handle, inode: found.ino() })
     }
 
     /// The namespace that the process `pid` is in.
@@ -133,9 +122,7 @@ impl IsolatedNet {
                 move_into_link_name_space(self.handle.as_fd(), network)?;
                 Ok::<T, rustix::io::Errno>(work())
             });
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
         .doing("enter the network namespace", format!("net:[{}]", self.inode))
     }
@@ -193,12 +180,7 @@ impl Wire {
         let outside_name = outside_name(name);
         let outside = add_namespace(&outside_name)?;
         let inside = add_namespace(name)?;
-        let wire = Self {
-            name: name.to_owned(),
-            families,
-            inside,
-            outside,
-        };
+        let wire = Self { name: name.to_owned(), families, inside, outside };
         wire.prepare_outside()?;
         wire.join()?;
         Ok(wire)
@@ -206,8 +188,7 @@ impl Wire {
 
     /// A new, empty network for the host, as after a power cycle: no rule, no connection, no sysctl survives.
     pub(crate) fn renew(&mut self) -> Result<()> {
-        self.outside
-            .ip_batch(&format!("link del {OUTSIDE_INTERFACE}\n"))?;
+        self.outside.ip_batch(&format!("link del {OUTSIDE_INTERFACE}\n"))?;
         remove_namespace(&self.name)?;
         self.inside = add_namespace(&self.name)?;
         self.join()
@@ -264,8 +245,7 @@ impl Wire {
     }
 
     fn join(&self) -> Result<()> {
-        self.inside
-            .set_sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
+        self.inside.set_sysctls(&[("ipv6/conf/default/accept_dad", "0")])?;
         let mut outside = format!(
             "link add {OUTSIDE_INTERFACE} type veth peer name {HOST_INTERFACE} netns {}\n\
              link set {OUTSIDE_INTERFACE} up\n",

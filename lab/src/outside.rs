@@ -154,17 +154,8 @@ impl<'a> Outside<'a> {
             self.wire.adopt(from)?;
         }
         let attempt = || {
-            let family = if to.is_ipv4() {
-                AddressFamily::INET
-            } else {
-                AddressFamily::INET6
-            };
-            let socket = socket_with(
-                family,
-                kind,
-                SocketFlags::NONBLOCK | SocketFlags::CLOEXEC,
-                protocol,
-            )?;
+            let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let socket = socket_with(family, kind, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC, protocol)?;
             if let Some(from) = from {
                 bind(&socket, &SocketAddr::new(from, 0))?;
             }

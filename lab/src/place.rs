@@ -29,11 +29,8 @@ const FOR_TESTS: &[&str] = &["nftables", "nmap"];
 /// The Debian packages that this machine needs for the lab and the tests on it.
 #[must_use]
 pub fn packages() -> Vec<&'static str> {
-    let mut packages: Vec<_> = TOOLS
-        .iter()
-        .map(|&(_, package)| package)
-        .chain(FOR_TESTS.iter().copied())
-        .collect();
+    let mut packages: Vec<_> =
+        TOOLS.iter().map(|&(_, package)| package).chain(FOR_TESTS.iter().copied()).collect();
     packages.sort_unstable();
     packages.dedup();
     packages
@@ -108,10 +105,7 @@ impl Lab {
 /// Where the environment has `CI=true`.
 #[track_caller]
 pub fn skip(reason: &str) {
-    assert!(
-        env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "SKIPPED in CI: {reason}"
-    );
+    assert!(env::var_os("CI").is_none_or(|ci| ci != "true"), "SKIPPED in CI: {reason}");
     eprintln!("SKIPPED: {reason}");
 }
 
@@ -126,7 +120,5 @@ fn directory() -> PathBuf {
 /// True where `tool` is in `PATH`, or in the directories for the administrator that `PATH` may lack.
 pub(crate) fn installed(tool: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|dir| dir.join(tool).is_file())
+    env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).any(|dir| dir.join(tool).is_file())
 }

@@ -62,11 +62,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Resul
     }
     running.kill()?;
     let output = format!("{}{}", running.stdout.text(), running.stderr.text());
-    Err(Error::TimedOut {
-        command: words,
-        after: limit,
-        output,
-    })
+    Err(Error::TimedOut { command: words, after: limit, output })
 }
 
 /// Runs a tool that must succeed; its standard output.
@@ -111,10 +107,7 @@ pub(crate) fn words(command: &Command) -> String {
 
 /// The exit code as a shell counts it.
 pub(crate) fn code(status: ExitStatus) -> i32 {
-    status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(-1)
+    status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
 
 /// A started program whose output is being collected. Dropped, it is killed.
@@ -151,12 +144,7 @@ impl Running {
             .doing("start", program)?;
         let stdout = Stream::collect(child.stdout.take());
         let stderr = Stream::collect(child.stderr.take());
-        Ok(Self {
-            child,
-            stdout,
-            stderr,
-            ended: None,
-        })
+        Ok(Self { child, stdout, stderr, ended: None })
     }
 
     /// The process id of the program started on this machine (for a command in a host: of its `nsenter`).
@@ -171,15 +159,9 @@ impl Running {
     /// Where its input is closed.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(stdin) = self.child.stdin.as_mut() else {
-            return Err(Error::State {
-                host: "standard input".into(),
-                state: "closed",
-            });
+            return Err(Error::State { host: "standard input".into(), state: "closed" });
         };
-        stdin
-            .write_all(bytes)
-            .and_then(|()| stdin.flush())
-            .doing("write to", "a program's standard input")
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).doing("write to", "a program's standard input")
     }
 
     /// Closes the program's standard input.
@@ -205,13 +187,11 @@ impl Running {
     /// # Errors
     /// Where `limit` passes, or the output ends, without it.
     pub fn expect(&self, text: &str, limit: Duration) -> Result<String> {
-        self.stdout
-            .expect(text.as_bytes(), limit)
-            .map_err(|unread| Error::TimedOut {
-                command: format!("waiting for {text:?}"),
-                after: limit,
-                output: format!("{unread}\n--- stderr\n{}", self.stderr.text()),
-            })
+        self.stdout.expect(text.as_bytes(), limit).map_err(|unread| Error::TimedOut {
+            command: format!("waiting for {text:?}"),
+            after: limit,
+            output: format!("{unread}\n--- stderr\n{}", self.stderr.text()),
+        })
     }
 
     /// Waits for its end; `None` where it still runs after `limit`.
@@ -257,11 +237,7 @@ impl Running {
         let deadline = Instant::now() + AFTERMATH;
         self.stdout.closed(deadline);
         self.stderr.closed(deadline);
-        Output {
-            status: code(status),
-            stdout: self.stdout.text(),
-            stderr: self.stderr.text(),
-        }
+        Output { status: code(status), stdout: self.stdout.text(), stderr: self.stderr.text() }
     }
 }
 
@@ -364,12 +340,7 @@ impl Stream {
             if collected.closed || left.is_zero() {
                 return Err(lossy(unread));
             }
-            collected = self
-                .0
-                .1
-                .wait_timeout(collected, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -380,12 +351,7 @@ impl Stream {
             if left.is_zero() {
                 return;
             }
-            collected = self
-                .0
-                .1
-                .wait_timeout(collected, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

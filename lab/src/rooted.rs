@@ -17,21 +17,13 @@ pub(crate) struct Rooted(OwnedFd);
 impl Rooted {
     pub(crate) fn at(root: &Path) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, root, flags, Mode::empty())
-            .doing("open", root)
-            .map(Self)
+        rustix::fs::openat(CWD, root, flags, Mode::empty()).doing("open", root).map(Self)
     }
 
     pub(crate) fn open(&self, path: &Path, flags: OFlags, mode: u32) -> Result<OwnedFd> {
         let mode = Mode::from_raw_mode(mode);
-        openat2(
-            &self.0,
-            path,
-            flags | OFlags::CLOEXEC,
-            mode,
-            ResolveFlags::IN_ROOT,
-        )
-        .doing("open in a host", path)
+        openat2(&self.0, path, flags | OFlags::CLOEXEC, mode, ResolveFlags::IN_ROOT)
+            .doing("open in a host", path)
     }
 
     pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {

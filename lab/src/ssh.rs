@@ -37,16 +37,7 @@ pub struct Ssh<'a> {
 
 impl<'a> Ssh<'a> {
     pub(crate) fn new(wire: &'a Wire, dir: &'a Path, user: &'a str, auth: Auth<'a>) -> Self {
-        Self {
-            wire,
-            dir,
-            user,
-            auth,
-            from: None,
-            to: HOST_V4.into(),
-            port: 22,
-            options: Vec::new(),
-        }
+        Self { wire, dir, user, auth, from: None, to: HOST_V4.into(), port: 22, options: Vec::new() }
     }
 
     /// The source address, any of the same IP version as the target's. The default is the outside's own.
@@ -86,11 +77,7 @@ impl<'a> Ssh<'a> {
     /// # Errors
     /// As [`Ssh::run`].
     pub fn run_with(&self, command: &str, input: &[u8], limit: Duration) -> Result<Output> {
-        run(
-            self.client()?.arg("-T").arg(self.destination()).arg(command),
-            input,
-            limit,
-        )
+        run(self.client()?.arg("-T").arg(self.destination()).arg(command), input, limit)
     }
 
     /// Logs in and runs `command` on a terminal (`ssh -tt`). Its two streams then come as one, with CR LF.
@@ -98,11 +85,7 @@ impl<'a> Ssh<'a> {
     /// # Errors
     /// As [`Ssh::run`].
     pub fn run_tty(&self, command: &str) -> Result<Output> {
-        run(
-            self.client()?.arg("-tt").arg(self.destination()).arg(command),
-            b"",
-            PATIENCE,
-        )
+        run(self.client()?.arg("-tt").arg(self.destination()).arg(command), b"", PATIENCE)
     }
 
     /// Logs in on a terminal, to an interactive shell that stays open: type with [`Running::send`], read with
@@ -130,17 +113,9 @@ impl<'a> Ssh<'a> {
         let mut ssh = self.wire.outside().command("ssh");
         ssh.args(["-F", "none", "-p", &self.port.to_string()]);
         let known = format!("UserKnownHostsFile={}", self.dir.join("known_hosts").display());
-        let plain = [
-            "StrictHostKeyChecking=accept-new",
-            "GlobalKnownHostsFile=none",
-            "IdentityAgent=none",
-        ];
-        let patience = [
-            "ConnectTimeout=10",
-            "NumberOfPasswordPrompts=1",
-            "LogLevel=ERROR",
-            "UpdateHostKeys=no",
-        ];
+        let plain = ["StrictHostKeyChecking=accept-new", "GlobalKnownHostsFile=none", "IdentityAgent=none"];
+        let patience =
+            ["ConnectTimeout=10", "NumberOfPasswordPrompts=1", "LogLevel=ERROR", "UpdateHostKeys=no"];
         options(&mut ssh, &plain);
         options(&mut ssh, &patience);
         options(&mut ssh, &[&known]);
@@ -149,30 +124,20 @@ impl<'a> Ssh<'a> {
             ssh.arg("-b").arg(from.to_string());
         }
         self.authenticate(&mut ssh)?;
-        self.options
-            .iter()
-            .for_each(|option| options(&mut ssh, &[option]));
+        self.options.iter().for_each(|option| options(&mut ssh, &[option]));
         Ok(ssh)
     }
 
     fn authenticate(&self, ssh: &mut Command) -> Result<()> {
         match self.auth {
             Auth::Key(path) => {
-                options(
-                    ssh,
-                    &[
-                        "PreferredAuthentications=publickey",
-                        "IdentitiesOnly=yes",
-                        "BatchMode=yes",
-                    ],
-                );
+                options(ssh, &["PreferredAuthentications=publickey", "IdentitiesOnly=yes", "BatchMode=yes"]);
                 ssh.arg("-i").arg(path);
             }
             Auth::Password(password) => {
                 let methods = "PreferredAuthentications=password,keyboard-interactive";
                 options(ssh, &[methods, "PubkeyAuthentication=no"]);
-                ssh.env("SSH_ASKPASS", self.askpass()?)
-                    .env("SSH_ASKPASS_REQUIRE", "force");
+                ssh.env("SSH_ASKPASS", self.askpass()?).env("SSH_ASKPASS_REQUIRE", "force");
                 ssh.env("LAB_PASSWORD", password);
             }
             Auth::Nothing => options(ssh, &["PreferredAuthentications=none", "BatchMode=yes"]),
@@ -184,9 +149,7 @@ impl<'a> Ssh<'a> {
     fn askpass(&self) -> Result<PathBuf> {
         let path = self.dir.join("askpass");
         if !path.exists() {
-            let new = self
-                .dir
-                .join(format!("askpass.{:?}", std::thread::current().id()));
+            let new = self.dir.join(format!("askpass.{:?}", std::thread::current().id()));
             fs::write(&new, "#!/bin/sh\nprintf '%s\\n' \"$LAB_PASSWORD\"\n").doing("write", &new)?;
             fs::set_permissions(&new, fs::Permissions::from_mode(0o700)).doing("make executable", &new)?;
             fs::rename(&new, &path).doing("rename", &path)?;

@@ -78,11 +78,7 @@ impl Tree {
     pub fn of(suite: Suite) -> Result<Self> {
         let lab = Lab::require()?;
         let name = suite.name();
-        let tree = Self {
-            suite,
-            dir: lab.dir().join(format!("{name}.tree")),
-            lab,
-        };
+        let tree = Self { suite, dir: lab.dir().join(format!("{name}.tree")), lab };
         let _lock = tree.lab.lock(name)?;
         let stamp = tree.lab.dir().join(format!("{name}.stamp"));
         let recipe = recipe(suite);
@@ -136,13 +132,8 @@ fn recipe(suite: Suite) -> String {
 fn mirror() -> Result<String> {
     let format = "$(CREATED_BY) $(LABEL) $(COMPONENT) $(SITE)";
     let targets = must(&mut tool("apt-get", &["indextargets", "--format", format]))?;
-    let mirror = targets
-        .lines()
-        .find_map(|line| line.strip_prefix("Packages Debian main "));
-    mirror.map(str::to_owned).ok_or(Error::Malformed {
-        what: "apt's Debian archive",
-        text: targets,
-    })
+    let mirror = targets.lines().find_map(|line| line.strip_prefix("Packages Debian main "));
+    mirror.map(str::to_owned).ok_or(Error::Malformed { what: "apt's Debian archive", text: targets })
 }
 
 fn remove_tree(path: &Path) -> Result<()> {

@@ -27,14 +27,8 @@ fn write_synced(path: &str) -> String {
 fn a_reboot_keeps_the_disk_and_empties_memory_and_network() {
     let Some(mut host) = host() else { return };
     let boot_id = host.read("/proc/sys/kernel/random/boot_id").unwrap();
-    host.run_script("echo kept > /var/lib/kept; echo lost > /run/lost")
-        .unwrap()
-        .unwrap();
-    host.net()
-        .command("nft")
-        .args(["add", "table", "inet", "lost"])
-        .status()
-        .unwrap();
+    host.run_script("echo kept > /var/lib/kept; echo lost > /run/lost").unwrap().unwrap();
+    host.net().command("nft").args(["add", "table", "inet", "lost"]).status().unwrap();
     assert!(host.ruleset().unwrap().contains("lost"));
     let pid = host.leader().unwrap();
 
@@ -44,19 +38,14 @@ fn a_reboot_keeps_the_disk_and_empties_memory_and_network() {
     assert_eq!(host.read("/var/lib/kept").unwrap(), b"kept\n");
     assert!(host.read("/run/lost").is_err());
     assert!(!host.ruleset().unwrap().contains("lost"));
-    assert_eq!(
-        host.outside().tcp_connect(None, HOST_V4, 22).unwrap(),
-        Connect::Open
-    );
+    assert_eq!(host.outside().tcp_connect(None, HOST_V4, 22).unwrap(), Connect::Open);
     assert_ne!(host.read("/proc/sys/kernel/random/boot_id").unwrap(), boot_id);
 }
 
 #[test]
 fn a_reboot_asked_for_from_inside_can_be_waited_for() {
     let Some(mut host) = host() else { return };
-    host.run_script("echo kept > /etc/kept; systemctl --no-block reboot")
-        .unwrap()
-        .unwrap();
+    host.run_script("echo kept > /etc/kept; systemctl --no-block reboot").unwrap().unwrap();
     host.wait_off(std::time::Duration::from_secs(60)).unwrap();
     assert_eq!(host.read("/etc/kept").unwrap(), b"kept\n");
     host.start().unwrap();
@@ -70,14 +59,8 @@ fn a_power_cut_takes_what_was_not_synced_and_nothing_else() {
         let synced = format!("/var/lib/round/{round}/synced");
         let unsynced = format!("/var/lib/unsynced-{round}");
         host.run_script(&write_synced(&synced)).unwrap().unwrap();
-        host.run_script(&format!("echo lost > {unsynced}"))
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            host.read(&unsynced).unwrap(),
-            b"lost\n",
-            "the running host must see it"
-        );
+        host.run_script(&format!("echo lost > {unsynced}")).unwrap().unwrap();
+        assert_eq!(host.read(&unsynced).unwrap(), b"lost\n", "the running host must see it");
 
         let started = Instant::now();
         host.power_off_hard().unwrap();
@@ -86,11 +69,7 @@ fn a_power_cut_takes_what_was_not_synced_and_nothing_else() {
 
         assert_eq!(host.read(&synced).unwrap(), b"kept\n");
         let left = host.read(&unsynced).unwrap_or_default();
-        assert_eq!(
-            String::from_utf8_lossy(&left),
-            "",
-            "never synced, and still there"
-        );
+        assert_eq!(String::from_utf8_lossy(&left), "", "never synced, and still there");
         assert!(host.run(&["systemctl", "is-active", "ssh"]).unwrap().success());
     }
 }
@@ -112,18 +91,8 @@ fn copies_of_a_running_host_are_moments_in_its_order_of_writing() {
     let writer = host.spawn(&["sh", "-c", script]).unwrap();
     let mut seen = Vec::new();
     for _ in 0..5 {
-        let written = writer
-            .stdout()
-            .lines()
-            .last()
-            .and_then(|line| line.parse::<u32>().ok())
-            .unwrap_or(0);
-        writer
-            .expect(
-                &format!("\n{}\n", written + 20),
-                std::time::Duration::from_secs(30),
-            )
-            .unwrap();
+        let written = writer.stdout().lines().last().and_then(|line| line.parse::<u32>().ok()).unwrap_or(0);
+        writer.expect(&format!("\n{}\n", written + 20), std::time::Duration::from_secs(30)).unwrap();
         let acknowledged: u32 = writer.stdout().lines().last().unwrap().parse().unwrap();
         let started = Instant::now();
         let copy = host.power_cut_copy().unwrap();
@@ -135,10 +104,7 @@ fn copies_of_a_running_host_are_moments_in_its_order_of_writing() {
                 .is_ok_and(|bytes| bytes == format!("{n}\n").as_bytes())
         };
         let held = (1..).take_while(|&n| holds(n)).count();
-        assert!(
-            held >= acknowledged as usize,
-            "{acknowledged} were acknowledged and {held} are there"
-        );
+        assert!(held >= acknowledged as usize, "{acknowledged} were acknowledged and {held} are there");
         seen.push(held);
     }
     assert!(seen.is_sorted() && seen[0] < seen[4], "{seen:?}");
@@ -155,12 +121,6 @@ fn a_copy_boots_beside_the_host_it_was_taken_from() {
     twin.run_script("echo changed > /srv/mark/file").unwrap().unwrap();
     assert_eq!(host.read("/srv/mark/file").unwrap(), b"kept\n");
     let _listener = twin.listen(Transport::Tcp, HOST_V4, 8080).unwrap();
-    assert_eq!(
-        twin.outside().tcp_connect(None, HOST_V4, 8080).unwrap(),
-        Connect::Open
-    );
-    assert_eq!(
-        host.outside().tcp_connect(None, HOST_V4, 8080).unwrap(),
-        Connect::Refused
-    );
+    assert_eq!(twin.outside().tcp_connect(None, HOST_V4, 8080).unwrap(), Connect::Open);
+    assert_eq!(host.outside().tcp_connect(None, HOST_V4, 8080).unwrap(), Connect::Refused);
 }

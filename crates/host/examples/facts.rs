@@ -8,11 +8,7 @@ use std::time::Instant;
 
 use host::{Host, Image, Live, Recorded, Wanted, collect};
 
-#[allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "it is an example that prints"
-)]
+#[allow(clippy::print_stdout, clippy::print_stderr, reason = "it is an example that prints")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut root, mut wanted) = (None, Wanted::default());
     let mut arguments = std::env::args();
@@ -24,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             ("--file", Some(value)) => wanted.extra_files.push(value.into()),
             _ => {
                 return Err(
-                    format!("usage: {program} [--root DIR] [--admin NAME]... [--file PATH]...").into(),
+                    format!("usage: {program} [--root DIR] [--admin NAME]... [--file PATH]...").into()
                 );
             }
         }

@@ -9,10 +9,7 @@ use crate::Host;
 pub(crate) fn expand<H: Host + ?Sized>(host: &H, pattern: &str) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.split('/').filter(|part| !part.is_empty()) {
-        found = found
-            .iter()
-            .flat_map(|directory| expand_one(host, directory, part))
-            .collect();
+        found = found.iter().flat_map(|directory| expand_one(host, directory, part)).collect();
     }
     found.retain(|path| host.metadata(path).is_ok());
     found
@@ -115,11 +112,7 @@ mod tests {
             ("", "", true),
             ("**", "", true),
         ] {
-            assert_eq!(
-                matches(pattern.as_bytes(), text.as_bytes()),
-                fits,
-                "{pattern} on {text}"
-            );
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} on {text}");
         }
     }
 

@@ -19,9 +19,7 @@ impl Image {
     /// # Errors
     /// Where it is not there, or no directory.
     pub fn open(root: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            tree: Tree::below(root)?,
-        })
+        Ok(Self { tree: Tree::below(root)? })
     }
 }
 

@@ -19,10 +19,7 @@
 //! assert!(facts.network.listeners.unknown().is_some(), "an image has no sockets");
 //! # Ok::<(), host::Error>(())
 //! ```
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this crate starts programs to read from them"
-)]
+#![allow(clippy::disallowed_methods, reason = "this crate starts programs to read from them")]
 
 mod collect;
 mod error;

@@ -46,38 +46,26 @@ pub(crate) struct Holders {
 impl Holders {
     /// The sockets of one process.
     pub(crate) fn sockets_of(&self, pid: u32) -> impl Iterator<Item = u64> {
-        self.by_inode
-            .iter()
-            .filter(move |(_, pids)| pids.contains(&pid))
-            .map(|(inode, _)| *inode)
+        self.by_inode.iter().filter(move |(_, pids)| pids.contains(&pid)).map(|(inode, _)| *inode)
     }
 }
 
 impl Proc {
     /// This machine's.
     pub(crate) fn real() -> Self {
-        Self {
-            root: PathBuf::from("/proc"),
-        }
+        Self { root: PathBuf::from("/proc") }
     }
 
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// Every process that is visible, in the order of its number.
     pub(crate) fn pids(&self) -> Result<Vec<u32>, Errno> {
         let mut pids = Vec::new();
         for entry in Dir::read_from(open_directory(&self.root)?)? {
-            if let Some(pid) = entry?
-                .file_name()
-                .to_str()
-                .ok()
-                .and_then(|name| name.parse().ok())
-            {
+            if let Some(pid) = entry?.file_name().to_str().ok().and_then(|name| name.parse().ok()) {
                 pids.push(pid);
             }
         }
@@ -111,11 +99,7 @@ impl Proc {
     pub(crate) fn arguments(&self, pid: u32) -> Option<Vec<String>> {
         let bytes = self.read(pid, "cmdline")?;
         let text = bytes.strip_suffix(b"\0").unwrap_or(&bytes);
-        Some(
-            text.split(|byte| *byte == 0)
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect(),
-        )
+        Some(text.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect())
     }
 
     /// A variable of the environment that it was started with.
@@ -145,12 +129,7 @@ impl Proc {
     pub(crate) fn seconds(&self, ticks: u64) -> Option<i64> {
         let stat = self.read_global("stat", 8).ok()?;
         let text = String::from_utf8_lossy(&stat);
-        let boot: i64 = text
-            .lines()
-            .find_map(|line| line.strip_prefix("btime "))?
-            .trim()
-            .parse()
-            .ok()?;
+        let boot: i64 = text.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
         boot.checked_add_unsigned(ticks / TICKS_PER_SECOND)
     }
 
@@ -221,11 +200,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Errno> {
-    open(
-        path,
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
+    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
 fn read_some(path: &Path) -> Option<Vec<u8>> {
@@ -249,24 +224,14 @@ mod tests {
     fn a_name_with_parentheses_and_spaces_does_not_shift_the_fields() {
         let line = b"42 (a) b (c)) S 7 42 40 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 99887 1 2\n";
         let stat = parse_stat(line).unwrap();
-        assert_eq!(
-            stat,
-            Stat {
-                comm: "a) b (c)".to_owned(),
-                parent: 7,
-                session: 40,
-                started: 99_887
-            }
-        );
+        assert_eq!(stat, Stat { comm: "a) b (c)".to_owned(), parent: 7, session: 40, started: 99_887 });
     }
 
     #[test]
     fn this_process_holds_the_socket_that_it_opened() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let link = std::fs::read_link(format!(
-            "/proc/self/fd/{}",
-            std::os::fd::AsRawFd::as_raw_fd(&listener)
-        ));
+        let link =
+            std::fs::read_link(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&listener)));
         let inode = socket_inode(link.unwrap().as_os_str().as_bytes()).unwrap();
         let holders = Proc::real().holders(&BTreeSet::from([inode])).unwrap();
         assert_eq!(holders.by_inode[&inode], [std::process::id()]);

@@ -114,9 +114,7 @@ impl Query {
         let fixed = |arguments: &[&str]| arguments.iter().map(OsString::from).collect::<Vec<_>>();
         Ok(match self {
             Self::SshdDump { config: None, .. } => fixed(&["-T"]),
-            Self::SshdDump {
-                config: Some(path), ..
-            } => {
+            Self::SshdDump { config: Some(path), .. } => {
                 let mut arguments = fixed(&["-T", "-f"]);
                 arguments.push(path.into());
                 arguments
@@ -143,10 +141,7 @@ impl Query {
     fn check_word(&self, word: &str) -> Result<(), Error> {
         if word.is_empty() || word.starts_with('-') || word.contains(|c: char| c.is_control() || c == ' ') {
             let why = format!("{word:?} is not a name");
-            return Err(Error::BadQuestion {
-                program: self.program(),
-                why,
-            });
+            return Err(Error::BadQuestion { program: self.program(), why });
         }
         Ok(())
     }
@@ -159,13 +154,10 @@ pub(crate) fn installed(host: &dyn Host, name: &'static str) -> Result<PathBuf, 
 
 /// The first executable file of that name in the fixed directories.
 pub(crate) fn find(host: &dyn Host, name: &str) -> Option<PathBuf> {
-    PROGRAM_DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(name))
-        .find(|path| {
-            let found = host.resolve(path).and_then(|path| host.metadata(&path));
-            found.is_ok_and(|found| found.kind == Kind::File && found.mode & 0o111 != 0)
-        })
+    PROGRAM_DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| {
+        let found = host.resolve(path).and_then(|path| host.metadata(&path));
+        found.is_ok_and(|found| found.kind == Kind::File && found.mode & 0o111 != 0)
+    })
 }
 
 /// The path itself where nobody but root can change what would be run.
@@ -182,10 +174,7 @@ pub(crate) fn trusted(host: &dyn Host, path: &Path) -> Result<PathBuf, Error> {
         } else {
             continue;
         };
-        return Err(Error::UntrustedProgram {
-            path: path.to_owned(),
-            why: complaint,
-        });
+        return Err(Error::UntrustedProgram { path: path.to_owned(), why: complaint });
     }
     Ok(path.to_owned())
 }

@@ -59,40 +59,22 @@ impl Host for Recorded {
         let entry = self.entry(path)?;
         let Some(content) = &entry.content else {
             return Err(match entry.kind {
-                EntryKind::Directory | EntryKind::Other => Error::NotAFile {
-                    path: path.to_owned(),
-                    kind: kind(entry),
-                },
+                EntryKind::Directory | EntryKind::Other => {
+                    Error::NotAFile { path: path.to_owned(), kind: kind(entry) }
+                }
                 EntryKind::File | EntryKind::Symlink(_) => Error::NotRecorded(path.to_owned()),
             });
         };
         if u64::try_from(content.0.len()).unwrap_or(u64::MAX) > cap {
-            return Err(Error::TooBig {
-                path: path.to_owned(),
-                cap,
-            });
+            return Err(Error::TooBig { path: path.to_owned(), cap });
         }
         Ok(content.0.clone())
     }
 
     fn metadata(&self, path: &Path) -> Result<Metadata, Error> {
         let entry = self.entry(path)?;
-        let Entry {
-            mode,
-            uid,
-            gid,
-            size,
-            mtime,
-            ..
-        } = *entry;
-        Ok(Metadata {
-            kind: kind(entry),
-            mode,
-            uid,
-            gid,
-            size,
-            mtime,
-        })
+        let Entry { mode, uid, gid, size, mtime, .. } = *entry;
+        Ok(Metadata { kind: kind(entry), mode, uid, gid, size, mtime })
     }
 
     fn list(&self, path: &Path) -> Result<Vec<OsString>, Error> {

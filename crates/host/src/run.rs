@@ -54,14 +54,8 @@ fn listen(
     limit: Duration,
     cap: usize,
 ) -> Result<Output, Error> {
-    let failed = |errno| Error::Start {
-        program: program.to_owned(),
-        errno,
-    };
-    let timed_out = || Error::TimedOut {
-        program: program.to_owned(),
-        seconds: limit.as_secs(),
-    };
+    let failed = |errno| Error::Start { program: program.to_owned(), errno };
+    let timed_out = || Error::TimedOut { program: program.to_owned(), seconds: limit.as_secs() };
     let (Some(mut out), Some(mut err)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(failed(Errno::BADF));
     };
@@ -78,10 +72,7 @@ fn listen(
                 watched.push(PollFd::new(&err, PollFlags::IN));
             }
             wait_for(&mut watched, deadline).map_err(failed)?;
-            watched
-                .iter()
-                .map(|fd| !fd.revents().is_empty())
-                .collect::<Vec<_>>()
+            watched.iter().map(|fd| !fd.revents().is_empty()).collect::<Vec<_>>()
         };
         if !ready.contains(&true) {
             return Err(timed_out());
@@ -94,19 +85,12 @@ fn listen(
             err_open = take(&mut err, &mut buffer, &mut stderr).map_err(failed)?;
         }
         if stdout.len() > cap || stderr.len() > cap {
-            return Err(Error::TooMuchOutput {
-                program: program.to_owned(),
-                cap,
-            });
+            return Err(Error::TooMuchOutput { program: program.to_owned(), cap });
         }
     }
     wait_until(child, deadline).map_err(failed)?;
     match child.try_wait() {
-        Ok(Some(status)) => Ok(Output {
-            status: status.code(),
-            stdout,
-            stderr,
-        }),
+        Ok(Some(status)) => Ok(Output { status: status.code(), stdout, stderr }),
         Ok(None) => Err(timed_out()),
         Err(error) => Err(started(program, &error)),
     }
@@ -165,10 +149,7 @@ fn pid_of(child: &Child) -> Option<Pid> {
 }
 
 fn started(program: &Path, error: &std::io::Error) -> Error {
-    Error::Start {
-        program: program.to_owned(),
-        errno: Errno::from_io_error(error).unwrap_or(Errno::IO),
-    }
+    Error::Start { program: program.to_owned(), errno: Errno::from_io_error(error).unwrap_or(Errno::IO) }
 }
 
 #[cfg(test)]

@@ -100,18 +100,12 @@ pub(crate) struct Tree {
 impl Tree {
     /// The machine's own root.
     pub(crate) fn real() -> Result<Self, Error> {
-        Ok(Self {
-            root: open_root(Path::new("/"))?,
-            confined: false,
-        })
+        Ok(Self { root: open_root(Path::new("/"))?, confined: false })
     }
 
     /// Any directory.
     pub(crate) fn below(root: &Path) -> Result<Self, Error> {
-        Ok(Self {
-            root: open_root(root)?,
-            confined: true,
-        })
+        Ok(Self { root: open_root(root)?, confined: true })
     }
 
     pub(crate) fn read(&self, path: &Path, cap: u64) -> Result<Vec<u8>, Error> {
@@ -120,15 +114,10 @@ impl Tree {
         let file = self.open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, true)?;
         self.check_file(path, cap, &file)?;
         let mut bytes = Vec::new();
-        let read = File::from(file)
-            .take(cap.saturating_add(1))
-            .read_to_end(&mut bytes);
+        let read = File::from(file).take(cap.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|error| Error::at(path, errno_of(&error)))?;
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > cap {
-            return Err(Error::TooBig {
-                path: path.to_owned(),
-                cap,
-            });
+            return Err(Error::TooBig { path: path.to_owned(), cap });
         }
         Ok(bytes)
     }
@@ -150,10 +139,7 @@ impl Tree {
                 continue;
             }
             if names.len() == MOST_NAMES {
-                return Err(Error::TooMany {
-                    path: path.to_owned(),
-                    cap: MOST_NAMES,
-                });
+                return Err(Error::TooMany { path: path.to_owned(), cap: MOST_NAMES });
             }
             names.push(OsString::from_vec(name.to_vec()));
         }
@@ -171,24 +157,16 @@ impl Tree {
 
     pub(crate) fn resolve(&self, path: &Path) -> Result<PathBuf, Error> {
         absolute(path)?;
-        self.walk(path, true)
-            .map(|found| found.path)
-            .map_err(|errno| Error::at(path, errno))
+        self.walk(path, true).map(|found| found.path).map_err(|errno| Error::at(path, errno))
     }
 
     fn check_file(&self, path: &Path, cap: u64, file: &OwnedFd) -> Result<(), Error> {
         let found = stat(path, file)?;
         if found.kind != Kind::File {
-            return Err(Error::NotAFile {
-                path: path.to_owned(),
-                kind: found.kind,
-            });
+            return Err(Error::NotAFile { path: path.to_owned(), kind: found.kind });
         }
         if found.size > cap {
-            return Err(Error::TooBig {
-                path: path.to_owned(),
-                cap,
-            });
+            return Err(Error::TooBig { path: path.to_owned(), cap });
         }
         Ok(())
     }
@@ -213,13 +191,7 @@ impl Tree {
     ) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..LOOKUP_TRIES {
-            match openat2(
-                &self.root,
-                relative,
-                no_follow(flags, follow),
-                Mode::empty(),
-                resolve,
-            ) {
+            match openat2(&self.root, relative, no_follow(flags, follow), Mode::empty(), resolve) {
                 Err(Errno::AGAIN) => {}
                 // Linux before 5.6, and containers whose seccomp filter does not know the call.
                 Err(Errno::NOSYS | Errno::PERM) => break,
@@ -231,12 +203,7 @@ impl Tree {
 
     fn open_by_walk(&self, path: &Path, flags: OFlags, follow: bool) -> Result<OwnedFd, Errno> {
         let found = self.walk(path, follow)?;
-        openat(
-            &found.parent,
-            &found.name,
-            flags | OFlags::NOFOLLOW,
-            Mode::empty(),
-        )
+        openat(&found.parent, &found.name, flags | OFlags::NOFOLLOW, Mode::empty())
     }
 
     /// Follows a path one name at a time, each from the descriptor of the last, so that `..` and absolute links
@@ -304,14 +271,8 @@ fn names(path: &Path) -> impl Iterator<Item = OsString> {
 
 /// A path seen from the root.
 fn absolute(path: &Path) -> Result<&Path, Error> {
-    let relative = path
-        .strip_prefix("/")
-        .map_err(|_| Error::NotAbsolute(path.to_owned()))?;
-    Ok(if relative.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        relative
-    })
+    let relative = path.strip_prefix("/").map_err(|_| Error::NotAbsolute(path.to_owned()))?;
+    Ok(if relative.as_os_str().is_empty() { Path::new(".") } else { relative })
 }
 
 fn no_follow(flags: OFlags, follow: bool) -> OFlags {
@@ -319,9 +280,7 @@ fn no_follow(flags: OFlags, follow: bool) -> OFlags {
 }
 
 fn stat(path: &Path, file: &OwnedFd) -> Result<Metadata, Error> {
-    fstat(file)
-        .map(|stat| Metadata::from(&stat))
-        .map_err(|errno| Error::at(path, errno))
+    fstat(file).map(|stat| Metadata::from(&stat)).map_err(|errno| Error::at(path, errno))
 }
 
 /// The target of an open symbolic link.

@@ -40,11 +40,7 @@ fn repeated_keys(admin: &Admin, index: usize, places: &Places) -> Vec<Problem> {
             let at = places.span(&[&format!("admin[{index}].keys[{again}]")]);
             Problem::warning(
                 at,
-                format!(
-                    "this key stands here twice, as number {} and {}",
-                    first + 1,
-                    again + 1
-                ),
+                format!("this key stands here twice, as number {} and {}", first + 1, again + 1),
             )
         })
         .collect()
@@ -81,12 +77,7 @@ fn refused_family(allow: &Allow, index: usize, ipv6: Ipv6, places: &Places) -> O
         return None;
     }
     let sixes = allow.from.iter().filter(|net| net.addr().is_ipv6()).count();
-    let at = || {
-        places.span(&[
-            &format!("firewall.allow[{index}].from"),
-            &format!("firewall.allow[{index}]"),
-        ])
-    };
+    let at = || places.span(&[&format!("firewall.allow[{index}].from"), &format!("firewall.allow[{index}]")]);
     if sixes == allow.from.len() {
         let message = "only IPv6 may come in here, and `ipv6 = \"reject\"` refuses all of it";
         return Some(Problem::error(at(), message).help("remove the entry, or write `ipv6 = \"same\"`"));
@@ -95,22 +86,13 @@ fn refused_family(allow: &Allow, index: usize, ipv6: Ipv6, places: &Places) -> O
 }
 
 fn repeated_allows(allows: &[Allow], places: &Places) -> Vec<Problem> {
-    let alike: Vec<Allow> = allows
-        .iter()
-        .map(|allow| Allow {
-            comment: None,
-            line: 0,
-            ..allow.clone()
-        })
-        .collect();
+    let alike: Vec<Allow> =
+        allows.iter().map(|allow| Allow { comment: None, line: 0, ..allow.clone() }).collect();
     let mut problems = Vec::new();
     for (again, allow) in alike.iter().enumerate() {
         // An entry whose ports were all wrong is empty here, and has been reported.
         let is_empty = allow.service.is_empty() && allow.port.is_empty();
-        if let Some(first) = alike[..again]
-            .iter()
-            .position(|earlier| earlier == allow && !is_empty)
-        {
+        if let Some(first) = alike[..again].iter().position(|earlier| earlier == allow && !is_empty) {
             let at = places.span(&[&format!("firewall.allow[{again}]")]);
             let message = format!("this entry says what the one on line {} says", allows[first].line);
             problems.push(Problem::warning(at, message));

@@ -38,44 +38,25 @@ pub struct Parsed {
 /// Every problem of the text, in its order. Where the TOML itself does not parse, only that.
 pub fn parse_with_places(text: &str, origin: &Path) -> Result<Parsed, PolicyError> {
     let (root, syntax) = DeTable::parse_recoverable(text);
-    let places = Places {
-        file: origin.to_owned(),
-        ..Places::default()
-    };
-    let mut reader = Reader {
-        text,
-        places,
-        problems: Vec::new(),
-    };
+    let places = Places { file: origin.to_owned(), ..Places::default() };
+    let mut reader = Reader { text, places, problems: Vec::new() };
     let mut policy = Policy::default();
     if syntax.is_empty() {
         policy = reader.policy(root.get_ref());
-        reader
-            .problems
-            .extend(check::across_fields(&policy, &reader.places));
+        reader.problems.extend(check::across_fields(&policy, &reader.places));
     } else {
         reader.problems = syntax_problems(text, &syntax);
     }
 
-    let Reader {
-        places, mut problems, ..
-    } = reader;
+    let Reader { places, mut problems, .. } = reader;
     for problem in &mut problems {
         problem.place_in(text);
     }
     problems.sort_by_key(|problem| problem.span.start);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(PolicyError {
-            file: origin.to_owned(),
-            text: text.to_owned(),
-            problems,
-        });
+        return Err(PolicyError { file: origin.to_owned(), text: text.to_owned(), problems });
     }
-    Ok(Parsed {
-        policy,
-        places,
-        warnings: problems,
-    })
+    Ok(Parsed { policy, places, warnings: problems })
 }
 
 impl Reader<'_> {
@@ -94,10 +75,7 @@ impl Reader<'_> {
 
     fn admins(&mut self, value: &Value<'_>, path: &str) -> Vec<Admin> {
         let tables = self.tables(value, path, "[[admin]]");
-        tables
-            .into_iter()
-            .map(|(path, span, table)| self.admin(&path, span, table))
-            .collect()
+        tables.into_iter().map(|(path, span, table)| self.admin(&path, span, table)).collect()
     }
 
     fn admin(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Admin {
@@ -132,20 +110,13 @@ impl Reader<'_> {
         for (key, _, value) in self.entries(table, path, &SSH) {
             match key {
                 "root-login" => self.boolean(value).into_iter().for_each(|on| ssh.root_login = on),
-                "password-login" => self
-                    .boolean(value)
-                    .into_iter()
-                    .for_each(|on| ssh.password_login = on),
+                "password-login" => self.boolean(value).into_iter().for_each(|on| ssh.password_login = on),
                 "crypto" => ssh.crypto = self.choice(value, key, CRYPTO).unwrap_or_default(),
                 "allow" => ssh.allow = self.choice(value, key, ALLOW_LOGIN).unwrap_or_default(),
-                "tcp-forwarding" => self
-                    .boolean(value)
-                    .into_iter()
-                    .for_each(|on| ssh.tcp_forwarding = on),
-                "agent-forwarding" => self
-                    .boolean(value)
-                    .into_iter()
-                    .for_each(|on| ssh.agent_forwarding = on),
+                "tcp-forwarding" => self.boolean(value).into_iter().for_each(|on| ssh.tcp_forwarding = on),
+                "agent-forwarding" => {
+                    self.boolean(value).into_iter().for_each(|on| ssh.agent_forwarding = on)
+                }
                 _ => {}
             }
         }
@@ -163,10 +134,7 @@ impl Reader<'_> {
                 "forward" => firewall.forward = self.choice(value, key, REFUSAL).unwrap_or_default(),
                 "ping" => self.boolean(value).into_iter().for_each(|on| firewall.ping = on),
                 "ipv6" => firewall.ipv6 = self.choice(value, key, IPV6).unwrap_or_default(),
-                "log" => self
-                    .log_rate(value)
-                    .into_iter()
-                    .for_each(|rate| firewall.log = rate),
+                "log" => self.log_rate(value).into_iter().for_each(|rate| firewall.log = rate),
                 "allow" => firewall.allow = self.allows(value, &path),
                 _ => {}
             }
@@ -180,17 +148,11 @@ impl Reader<'_> {
             self.problem(problem.help("leave `allow` out for the default, `service = \"ssh\"`"));
         }
         let tables = self.tables(value, path, "[[firewall.allow]]");
-        tables
-            .into_iter()
-            .map(|(path, span, table)| self.allow(&path, span, table))
-            .collect()
+        tables.into_iter().map(|(path, span, table)| self.allow(&path, span, table)).collect()
     }
 
     fn allow(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Allow {
-        let mut allow = Allow {
-            line: self.places.line(path).unwrap_or_default(),
-            ..Allow::default()
-        };
+        let mut allow = Allow { line: self.places.line(path).unwrap_or_default(), ..Allow::default() };
         for (key, path, value) in self.entries(table, path, &ALLOW) {
             if is_empty_list(value) {
                 self.problem(empty_list(key, value.span()));
@@ -322,10 +284,7 @@ impl Reader<'_> {
     fn comment(&mut self, value: &Value<'_>) -> Option<String> {
         let comment = self.string(value, "comment = \"load balancer\"")?;
         if comment.text.chars().any(char::is_control) {
-            self.problem(Problem::error(
-                comment.span,
-                "a comment is one line without control characters",
-            ));
+            self.problem(Problem::error(comment.span, "a comment is one line without control characters"));
             return None;
         }
         Some(comment.text.to_owned())
@@ -336,9 +295,7 @@ impl Reader<'_> {
 fn is_user_name(name: &str) -> bool {
     name.len() <= 32
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }
 
 fn unknown_service(name: &Text<'_>) -> Problem {
@@ -374,22 +331,13 @@ fn no_network(source: &Text<'_>) -> Problem {
 
 fn host_bits(source: &Text<'_>, net: IpNet) -> Problem {
     let host = IpNet::from(net.addr());
-    Problem::error(
-        source.span.clone(),
-        format!("`{}` has bits set beyond its prefix", source.text),
-    )
-    .label(format!("did you mean `{}`?", net.trunc()))
-    .help(format!(
-        "`{}` is the whole network, `{host}` the one address",
-        net.trunc()
-    ))
+    Problem::error(source.span.clone(), format!("`{}` has bits set beyond its prefix", source.text))
+        .label(format!("did you mean `{}`?", net.trunc()))
+        .help(format!("`{}` is the whole network, `{host}` the one address", net.trunc()))
 }
 
-const SUDO: &[(&str, Sudo)] = &[
-    ("auto", Sudo::Auto),
-    ("password", Sudo::Password),
-    ("no-password", Sudo::NoPassword),
-];
+const SUDO: &[(&str, Sudo)] =
+    &[("auto", Sudo::Auto), ("password", Sudo::Password), ("no-password", Sudo::NoPassword)];
 const CRYPTO: &[(&str, Crypto)] = &[("modern", Crypto::Modern), ("compatible", Crypto::Compatible)];
 const ALLOW_LOGIN: &[(&str, AllowLogin)] = &[("any", AllowLogin::Any), ("admins", AllowLogin::Admins)];
 const REFUSAL: &[(&str, Refusal)] = &[("reject", Refusal::Reject), ("drop", Refusal::Drop)];

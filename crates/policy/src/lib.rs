@@ -75,9 +75,7 @@ pub enum LoadError {
 /// # Errors
 /// The file cannot be read, is not UTF-8, or is no policy.
 pub fn load(file: &Path) -> Result<Parsed, LoadError> {
-    let text = std::fs::read_to_string(file).map_err(|source| LoadError::Read {
-        file: file.to_owned(),
-        source,
-    })?;
+    let text =
+        std::fs::read_to_string(file).map_err(|source| LoadError::Read { file: file.to_owned(), source })?;
     Ok(parse_with_places(&text, file)?)
 }

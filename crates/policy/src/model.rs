@@ -148,10 +148,7 @@ impl Default for Firewall {
             ping: true,
             ipv6: Ipv6::Same,
             log: LogRate::PerMinute(5),
-            allow: vec![Allow {
-                service: vec!["ssh".to_owned()],
-                ..Allow::default()
-            }],
+            allow: vec![Allow { service: vec!["ssh".to_owned()], ..Allow::default() }],
         }
     }
 }
@@ -201,17 +198,11 @@ pub struct Allow {
     #[schemars(schema_with = "schema::service_names")]
     pub service: Vec<String>,
     /// Ports, as `port = "tcp/8080"`, `"udp/60000-61000"` or a list.
-    #[serde(
-        deserialize_with = "text::one_or_many_parsed",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "text::one_or_many_parsed", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::ports")]
     pub port: Vec<PortSpec>,
     /// Sources, as `from = "10.0.0.0/8"` or a list; none given means anybody.
-    #[serde(
-        deserialize_with = "text::one_or_many_nets",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::sources")]
     pub from: Vec<IpNet>,
     /// New connections a minute from one source address, counted in the kernel.

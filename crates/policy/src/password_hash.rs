@@ -30,72 +30,17 @@ struct Scheme {
 }
 
 const SCHEMES: &[Scheme] = &[
-    Scheme {
-        prefix: "$y$",
-        name: "yescrypt",
-        digest: 43,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$gy$",
-        name: "gost-yescrypt",
-        digest: 43,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$7$",
-        name: "scrypt",
-        digest: 43,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$6$",
-        name: "SHA-512",
-        digest: 86,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$5$",
-        name: "SHA-256",
-        digest: 43,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$2b$",
-        name: "bcrypt",
-        digest: 53,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$2y$",
-        name: "bcrypt",
-        digest: 53,
-        strong: true,
-    },
-    Scheme {
-        prefix: "$1$",
-        name: "MD5",
-        digest: 22,
-        strong: false,
-    },
-    Scheme {
-        prefix: "$md5",
-        name: "MD5",
-        digest: 22,
-        strong: false,
-    },
-    Scheme {
-        prefix: "$sha1$",
-        name: "SHA-1",
-        digest: 28,
-        strong: false,
-    },
-    Scheme {
-        prefix: "$3$",
-        name: "NT",
-        digest: 32,
-        strong: false,
-    },
+    Scheme { prefix: "$y$", name: "yescrypt", digest: 43, strong: true },
+    Scheme { prefix: "$gy$", name: "gost-yescrypt", digest: 43, strong: true },
+    Scheme { prefix: "$7$", name: "scrypt", digest: 43, strong: true },
+    Scheme { prefix: "$6$", name: "SHA-512", digest: 86, strong: true },
+    Scheme { prefix: "$5$", name: "SHA-256", digest: 43, strong: true },
+    Scheme { prefix: "$2b$", name: "bcrypt", digest: 53, strong: true },
+    Scheme { prefix: "$2y$", name: "bcrypt", digest: 53, strong: true },
+    Scheme { prefix: "$1$", name: "MD5", digest: 22, strong: false },
+    Scheme { prefix: "$md5", name: "MD5", digest: 22, strong: false },
+    Scheme { prefix: "$sha1$", name: "SHA-1", digest: 28, strong: false },
+    Scheme { prefix: "$3$", name: "NT", digest: 32, strong: false },
 ];
 
 /// Checks the form of a hash: a scheme that is not weak, its alphabet, its length.
@@ -106,11 +51,7 @@ pub fn check(text: &str) -> Result<(), HashError> {
     let Some(scheme) = SCHEMES.iter().find(|scheme| text.starts_with(scheme.prefix)) else {
         let des =
             text.len() == 13 && text.bytes().all(in_alphabet) && text.bytes().any(|b| b.is_ascii_digit());
-        return Err(if des {
-            HashError::Weak("DES")
-        } else {
-            HashError::NotAHash
-        });
+        return Err(if des { HashError::Weak("DES") } else { HashError::NotAHash });
     };
     if !scheme.strong {
         return Err(HashError::Weak(scheme.name));
@@ -120,14 +61,8 @@ pub fn check(text: &str) -> Result<(), HashError> {
     let whole = rest.contains('$')
         && digest.len() == scheme.digest
         && digest.bytes().all(in_alphabet)
-        && rest
-            .bytes()
-            .all(|b| in_alphabet(b) || matches!(b, b'$' | b'=' | b','));
-    if whole {
-        Ok(())
-    } else {
-        Err(HashError::Malformed(scheme.name))
-    }
+        && rest.bytes().all(|b| in_alphabet(b) || matches!(b, b'$' | b'=' | b','));
+    if whole { Ok(()) } else { Err(HashError::Malformed(scheme.name)) }
 }
 
 /// The alphabet of crypt(5).
@@ -158,16 +93,10 @@ mod tests {
         assert_eq!(check("hunter2"), Err(HashError::NotAHash));
         assert_eq!(check(""), Err(HashError::NotAHash));
         assert_eq!(check("ab01FAX.bQRSU"), Err(HashError::Weak("DES")));
-        assert_eq!(
-            check("$1$salt$abcdefghijklmnopqrstuv"),
-            Err(HashError::Weak("MD5"))
-        );
+        assert_eq!(check("$1$salt$abcdefghijklmnopqrstuv"), Err(HashError::Weak("MD5")));
         assert_eq!(check("$6$salt$tooshort"), Err(HashError::Malformed("SHA-512")));
         let injected = format!("$6$salt:0$${}", "a".repeat(86));
         assert_eq!(check(&injected), Err(HashError::Malformed("SHA-512")));
-        assert_eq!(
-            check(&format!("$6${}", "a".repeat(86))),
-            Err(HashError::Malformed("SHA-512"))
-        );
+        assert_eq!(check(&format!("$6${}", "a".repeat(86))), Err(HashError::Malformed("SHA-512")));
     }
 }

@@ -33,15 +33,11 @@ impl Places {
 
     /// `policy.toml:12` for a key that the file sets.
     pub fn cite(&self, path: &str) -> Option<String> {
-        self.line(path)
-            .map(|line| format!("{}:{line}", self.file.display()))
+        self.line(path).map(|line| format!("{}:{line}", self.file.display()))
     }
 
     /// The bytes of the first of these keys that the file sets; the file's start otherwise.
     pub(crate) fn span(&self, paths: &[&str]) -> Range<usize> {
-        paths
-            .iter()
-            .find_map(|path| self.get(path))
-            .map_or(0..0, |place| place.span.clone())
+        paths.iter().find_map(|path| self.get(path)).map_or(0..0, |place| place.span.clone())
     }
 }

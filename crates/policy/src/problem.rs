@@ -69,10 +69,7 @@ impl Problem {
 
     /// A warning at these bytes.
     pub(crate) fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(span, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(span, message) }
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
@@ -120,15 +117,9 @@ impl std::error::Error for PolicyError {}
 pub fn render(file: &Path, text: &str, problems: &[Problem], colour: bool) -> String {
     let source = without_secrets(text, problems);
     let path = normalize_untrusted_str(&file.display().to_string());
-    let renderer = if colour {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let drawn: Vec<String> = problems
-        .iter()
-        .map(|problem| draw(problem, &path, &source, &renderer))
-        .collect();
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let drawn: Vec<String> =
+        problems.iter().map(|problem| draw(problem, &path, &source, &renderer)).collect();
     drawn.join("\n\n") + "\n"
 }
 
@@ -138,9 +129,7 @@ fn draw(problem: &Problem, path: &str, source: &str, renderer: &Renderer) -> Str
         Severity::Warning => Level::WARNING,
     };
     let label = problem.label.as_deref().map(normalize_untrusted_str);
-    let mark = AnnotationKind::Primary
-        .span(shortened(source, &problem.span))
-        .label(label);
+    let mark = AnnotationKind::Primary.span(shortened(source, &problem.span)).label(label);
     let mut group: Group<'_> = level
         .primary_title(normalize_untrusted_str(&problem.message))
         .element(Snippet::source(source).path(path).annotation(mark));
@@ -188,8 +177,5 @@ fn floor_boundary(text: &str, at: usize) -> usize {
 pub(crate) fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let before = &text[..floor_boundary(text, at)];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }

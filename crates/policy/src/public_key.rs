@@ -100,9 +100,7 @@ pub(crate) fn private_key(text: &str) -> Option<Range<usize>> {
     let begin = text.find(MARK)?;
     let after = begin + MARK.len();
     let start = text[..begin].rfind("-----BEGIN").unwrap_or(begin);
-    let end = text[after..]
-        .find(MARK)
-        .map_or(text.len(), |at| after + at + MARK.len());
+    let end = text[after..].find(MARK).map_or(text.len(), |at| after + at + MARK.len());
     Some(start..end)
 }
 
@@ -110,27 +108,9 @@ pub(crate) fn private_key(text: &str) -> Option<Range<usize>> {
 const TYPES: &[(&str, Layout)] = &[
     ("ssh-ed25519", Layout::Ed25519),
     ("sk-ssh-ed25519@openssh.com", Layout::SkEd25519),
-    (
-        "ecdsa-sha2-nistp256",
-        Layout::Ecdsa {
-            curve: "nistp256",
-            point: 65,
-        },
-    ),
-    (
-        "ecdsa-sha2-nistp384",
-        Layout::Ecdsa {
-            curve: "nistp384",
-            point: 97,
-        },
-    ),
-    (
-        "ecdsa-sha2-nistp521",
-        Layout::Ecdsa {
-            curve: "nistp521",
-            point: 133,
-        },
-    ),
+    ("ecdsa-sha2-nistp256", Layout::Ecdsa { curve: "nistp256", point: 65 }),
+    ("ecdsa-sha2-nistp384", Layout::Ecdsa { curve: "nistp384", point: 97 }),
+    ("ecdsa-sha2-nistp521", Layout::Ecdsa { curve: "nistp521", point: 133 }),
     ("sk-ecdsa-sha2-nistp256@openssh.com", Layout::SkEcdsa),
     ("ssh-rsa", Layout::Rsa),
 ];
@@ -169,12 +149,7 @@ impl<'t> PublicKey<'t> {
             .or_else(|_| STANDARD_NO_PAD.decode(blob))
             .map_err(|_| KeyError::NotBase64)?;
         check_blob(&blob, kind, layout)?;
-        Ok(Self {
-            options,
-            kind,
-            blob,
-            comment,
-        })
+        Ok(Self { options, kind, blob, comment })
     }
 }
 
@@ -227,10 +202,7 @@ fn check_blob(blob: &[u8], kind: &str, layout: Layout) -> Result<(), KeyError> {
     let inside = fields.next()?;
     if inside != kind.as_bytes() {
         let inside = String::from_utf8_lossy(inside).into_owned();
-        return Err(KeyError::TypeMismatch {
-            word: kind.to_owned(),
-            inside,
-        });
+        return Err(KeyError::TypeMismatch { word: kind.to_owned(), inside });
     }
     match layout {
         Layout::Ed25519 | Layout::SkEd25519 => fields.expect_length(32)?,
@@ -247,19 +219,13 @@ fn check_blob(blob: &[u8], kind: &str, layout: Layout) -> Result<(), KeyError> {
     if matches!(layout, Layout::SkEd25519 | Layout::SkEcdsa) {
         fields.next()?;
     }
-    if fields.0.is_empty() {
-        Ok(())
-    } else {
-        Err(KeyError::Malformed("something follows its end"))
-    }
+    if fields.0.is_empty() { Ok(()) } else { Err(KeyError::Malformed("something follows its end")) }
 }
 
 /// Bits of an RFC 4251 `mpint` that is not negative.
 fn bit_length(mpint: &[u8]) -> usize {
     let digits = &mpint[mpint.iter().take_while(|byte| **byte == 0).count()..];
-    digits
-        .first()
-        .map_or(0, |first| digits.len() * 8 - first.leading_zeros() as usize)
+    digits.first().map_or(0, |first| digits.len() * 8 - first.leading_zeros() as usize)
 }
 
 /// The fields of a blob: a big-endian length of four bytes before each.
@@ -316,10 +282,7 @@ mod tests {
     #[test]
     fn a_key_comes_apart_into_options_type_blob_and_comment() {
         let key = PublicKey::parse(ED25519).unwrap();
-        assert_eq!(
-            (key.options, key.kind, key.comment),
-            ("", "ssh-ed25519", "laptop of ann")
-        );
+        assert_eq!((key.options, key.kind, key.comment), ("", "ssh-ed25519", "laptop of ann"));
         assert_eq!(key.blob.len(), 4 + 11 + 4 + 32);
 
         let text = format!("from=\"10.0.0.0/8\",command=\"echo \\\"a b\\\"\" {ED25519}");
@@ -332,26 +295,12 @@ mod tests {
     #[test]
     fn every_layout_that_openssh_writes_is_taken() {
         let keys = [
-            (
-                "ecdsa-sha2-nistp256",
-                blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &[4; 65]]),
-            ),
-            (
-                "ecdsa-sha2-nistp521",
-                blob(&[b"ecdsa-sha2-nistp521", b"nistp521", &[4; 133]]),
-            ),
-            (
-                "sk-ssh-ed25519@openssh.com",
-                blob(&[b"sk-ssh-ed25519@openssh.com", &[1; 32], b"ssh:"]),
-            ),
+            ("ecdsa-sha2-nistp256", blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &[4; 65]])),
+            ("ecdsa-sha2-nistp521", blob(&[b"ecdsa-sha2-nistp521", b"nistp521", &[4; 133]])),
+            ("sk-ssh-ed25519@openssh.com", blob(&[b"sk-ssh-ed25519@openssh.com", &[1; 32], b"ssh:"])),
             (
                 "sk-ecdsa-sha2-nistp256@openssh.com",
-                blob(&[
-                    b"sk-ecdsa-sha2-nistp256@openssh.com",
-                    b"nistp256",
-                    &[4; 65],
-                    b"ssh:",
-                ]),
+                blob(&[b"sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", &[4; 65], b"ssh:"]),
             ),
         ];
         for (kind, blob) in keys {
@@ -370,27 +319,15 @@ mod tests {
             (format!("{ED25519}\n{ED25519}"), KeyError::NotOneLine),
             ("~/.ssh/id_ed25519.pub".to_owned(), KeyError::FileName),
             ("hello".to_owned(), KeyError::NoType),
-            (
-                "ssh-ed25518 AAAA".to_owned(),
-                KeyError::UnknownType("ssh-ed25518".to_owned()),
-            ),
-            (
-                "ssh-ed25519-cert-v01@openssh.com AAAA".to_owned(),
-                KeyError::Certificate,
-            ),
+            ("ssh-ed25518 AAAA".to_owned(), KeyError::UnknownType("ssh-ed25518".to_owned())),
+            ("ssh-ed25519-cert-v01@openssh.com AAAA".to_owned(), KeyError::Certificate),
             ("ssh-dss AAAA".to_owned(), KeyError::Dsa),
             ("ssh-ed25519".to_owned(), KeyError::NoBlob),
             ("ssh-ed25519 AAAA....".to_owned(), KeyError::NotBase64),
-            (
-                format!("ssh-ed25519 {}", &whole[..40]),
-                KeyError::Malformed("its end is missing"),
-            ),
+            (format!("ssh-ed25519 {}", &whole[..40]), KeyError::Malformed("its end is missing")),
             (
                 format!("ssh-rsa {whole}"),
-                KeyError::TypeMismatch {
-                    word: "ssh-rsa".to_owned(),
-                    inside: "ssh-ed25519".to_owned(),
-                },
+                KeyError::TypeMismatch { word: "ssh-rsa".to_owned(), inside: "ssh-ed25519".to_owned() },
             ),
             (rsa(1024), KeyError::ShortRsa(1024)),
         ];

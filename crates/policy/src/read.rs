@@ -48,11 +48,7 @@ impl Reader<'_> {
         for (key, value) in entries {
             let name = key.get_ref().as_ref();
             if section.keys.contains(&name) {
-                let path = if prefix.is_empty() {
-                    name.to_owned()
-                } else {
-                    format!("{prefix}.{name}")
-                };
+                let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
                 self.place(&path, key.span());
                 known.push((name, path, value));
             } else {
@@ -100,10 +96,8 @@ impl Reader<'_> {
                     "no" | "false" | "off" => "false",
                     _ => return self.wrong_type(value, "`true` or `false`"),
                 };
-                let problem = Problem::error(
-                    value.span(),
-                    "wrong type: expected `true` or `false`, found a text",
-                );
+                let problem =
+                    Problem::error(value.span(), "wrong type: expected `true` or `false`, found a text");
                 self.problem(problem.label(format!("write `{meant}`, without quotes")));
                 None
             }
@@ -113,10 +107,7 @@ impl Reader<'_> {
 
     pub(crate) fn string<'v>(&mut self, value: &'v Value<'_>, example: &str) -> Option<Text<'v>> {
         match value.get_ref() {
-            DeValue::String(text) => Some(Text {
-                text: text.as_ref(),
-                span: value.span(),
-            }),
+            DeValue::String(text) => Some(Text { text: text.as_ref(), span: value.span() }),
             _ => self.wrong_type(value, &format!("a text in quotes, as in `{example}`")),
         }
     }
@@ -187,21 +178,14 @@ impl Reader<'_> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a section",
         };
-        self.problem(Problem::error(
-            value.span(),
-            format!("wrong type: expected {expected}, found {found}"),
-        ));
+        self.problem(Problem::error(value.span(), format!("wrong type: expected {expected}, found {found}")));
         None
     }
 }
 
 /// `a, b, c`, each in back quotes.
 pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a &'a str>) -> String {
-    words
-        .into_iter()
-        .map(|word| format!("`{word}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn unknown_key(name: &str, span: Range<usize>, section: &Section) -> Problem {
@@ -209,9 +193,7 @@ fn unknown_key(name: &str, span: Range<usize>, section: &Section) -> Problem {
     if let Some((_, what)) = LATER.iter().find(|(later, _)| top && *later == name) {
         return Problem::error(span, format!("this version does not apply [{name}] yet"))
             .label(format!("{what}: nothing here would take effect"))
-            .help(format!(
-                "remove [{name}] or comment it out: a policy holds only what is enforced"
-            ));
+            .help(format!("remove [{name}] or comment it out: a policy holds only what is enforced"));
     }
     let message = if top {
         format!("unknown section or key `{name}`")

@@ -53,17 +53,10 @@ mod tests {
     fn the_keys_that_the_reader_knows_are_those_of_the_model() {
         let schema = schema();
         let same = |section: &Section, pointer: &str| {
-            let properties = schema
-                .pointer(pointer)
-                .and_then(|p| p.get("properties"))
-                .and_then(Value::as_object);
+            let properties =
+                schema.pointer(pointer).and_then(|p| p.get("properties")).and_then(Value::as_object);
             let in_model: BTreeSet<&str> = properties.unwrap().keys().map(String::as_str).collect();
-            assert_eq!(
-                in_model,
-                section.keys.iter().copied().collect(),
-                "{}",
-                section.heading
-            );
+            assert_eq!(in_model, section.keys.iter().copied().collect(), "{}", section.heading);
         };
         same(&TOP, "");
         same(&ADMIN, "/$defs/Admin");

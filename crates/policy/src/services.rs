@@ -21,27 +21,15 @@ pub struct Service {
 pub struct UnknownService(pub String);
 
 const fn tcp(port: u16) -> PortSpec {
-    PortSpec {
-        transport: Transport::Tcp,
-        first: port,
-        last: port,
-    }
+    PortSpec { transport: Transport::Tcp, first: port, last: port }
 }
 
 const fn udp(port: u16) -> PortSpec {
-    PortSpec {
-        transport: Transport::Udp,
-        first: port,
-        last: port,
-    }
+    PortSpec { transport: Transport::Udp, first: port, last: port }
 }
 
 const fn udp_range(first: u16, last: u16) -> PortSpec {
-    PortSpec {
-        transport: Transport::Udp,
-        first,
-        last,
-    }
+    PortSpec { transport: Transport::Udp, first, last }
 }
 
 const fn service(name: &'static str, ports: &'static [PortSpec], meaning: &'static str) -> Service {
@@ -56,11 +44,7 @@ pub const SERVICES: &[Service] = &[
     service("cockpit", &[tcp(9090)], "Cockpit web console"),
     service("dhcp", &[udp(67)], "DHCP server"),
     service("dhcpv6", &[udp(547)], "DHCPv6 server"),
-    service(
-        "dhcpv6-client",
-        &[udp(546)],
-        "answers to the DHCPv6 client of this host",
-    ),
+    service("dhcpv6-client", &[udp(546)], "answers to the DHCPv6 client of this host"),
     service("dns", &[tcp(53), udp(53)], "name server"),
     service("dns-over-tls", &[tcp(853)], "name server over TLS"),
     service("ftp", &[tcp(21)], "FTP control connection"),
@@ -94,11 +78,7 @@ pub const SERVICES: &[Service] = &[
     service("redis", &[tcp(6379)], "Redis and Valkey"),
     service("rsync", &[tcp(873)], "rsync daemon"),
     service("rtmp", &[tcp(1935)], "streaming"),
-    service(
-        "samba",
-        &[tcp(139), tcp(445), udp(137), udp(138)],
-        "Windows file sharing",
-    ),
+    service("samba", &[tcp(139), tcp(445), udp(137), udp(138)], "Windows file sharing"),
     service("sip", &[tcp(5060), udp(5060)], "telephony"),
     service("smtp", &[tcp(25)], "mail from other servers"),
     service("snmp", &[udp(161)], "monitoring agent"),
@@ -114,10 +94,7 @@ pub const SERVICES: &[Service] = &[
 
 /// The service of that name.
 pub fn lookup(name: &str) -> Option<&'static Service> {
-    SERVICES
-        .binary_search_by(|service| service.name.cmp(name))
-        .ok()
-        .map(|at| &SERVICES[at])
+    SERVICES.binary_search_by(|service| service.name.cmp(name)).ok().map(|at| &SERVICES[at])
 }
 
 /// The service that has this port as one of its own, `ssh` by its registered port.
@@ -137,11 +114,7 @@ impl Allow {
         for name in &self.service {
             match name.as_str() {
                 "ssh" => ports.extend(ssh_ports.iter().map(|&port| tcp(port))),
-                other => ports.extend(
-                    lookup(other)
-                        .ok_or_else(|| UnknownService(other.to_owned()))?
-                        .ports,
-                ),
+                other => ports.extend(lookup(other).ok_or_else(|| UnknownService(other.to_owned()))?.ports),
             }
         }
         ports.sort_unstable();
@@ -172,19 +145,9 @@ mod tests {
         };
         assert_eq!(
             allow.ports(&[2222, 22]).unwrap(),
-            [
-                tcp(22),
-                tcp(53),
-                tcp(443),
-                tcp(2222),
-                udp(53),
-                udp_range(60000, 61000)
-            ]
+            [tcp(22), tcp(53), tcp(443), tcp(2222), udp(53), udp_range(60000, 61000)]
         );
-        let unknown = Allow {
-            service: vec!["gopher".to_owned()],
-            ..Allow::default()
-        };
+        let unknown = Allow { service: vec!["gopher".to_owned()], ..Allow::default() };
         assert_eq!(unknown.ports(&[22]), Err(UnknownService("gopher".to_owned())));
     }
 

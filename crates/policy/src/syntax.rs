@@ -15,9 +15,7 @@ pub(crate) fn syntax_problems(text: &str, errors: &[toml::de::Error]) -> Vec<Pro
     let mut lines = BTreeSet::new();
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let hidden = secret
-            .as_ref()
-            .filter(|secret| (secret.start..=secret.end).contains(&span.start));
+        let hidden = secret.as_ref().filter(|secret| (secret.start..=secret.end).contains(&span.start));
         let at = hidden.map_or(span.start, |secret| secret.start);
         if lines.insert(line_and_column(text, at).0) {
             problems.push(match hidden {
@@ -34,16 +32,10 @@ fn syntax_problem(error: &toml::de::Error, span: Range<usize>) -> Problem {
     let message = lines.next().unwrap_or("it does not parse").to_owned();
     let rest: Vec<&str> = lines.collect();
     let problem = Problem::error(span, format!("this is not TOML: {message}"));
-    if rest.is_empty() {
-        problem
-    } else {
-        problem.help(rest.join("; "))
-    }
+    if rest.is_empty() { problem } else { problem.help(rest.join("; ")) }
 }
 
 pub(crate) fn private_key_problem(text: &str, span: Range<usize>) -> Problem {
     let error = KeyError::Private;
-    Problem::error(span, error.to_string())
-        .help(error.help())
-        .secret(text)
+    Problem::error(span, error.to_string()).help(error.help()).secret(text)
 }

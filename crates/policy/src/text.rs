@@ -67,28 +67,16 @@ impl FromStr for PortSpec {
             "tcp" => Transport::Tcp,
             "udp" => Transport::Udp,
             _ if matches!(ports, "tcp" | "udp") && transport.starts_with(|c: char| c.is_ascii_digit()) => {
-                return Err(PortError::Reversed {
-                    meant: format!("{ports}/{transport}"),
-                });
+                return Err(PortError::Reversed { meant: format!("{ports}/{transport}") });
             }
             other => return Err(PortError::UnknownTransport(other.to_owned())),
         };
         let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
         let (first, last) = (port_number(first)?, port_number(last)?);
         if first > last {
-            return Err(PortError::Backwards {
-                meant: Self {
-                    transport,
-                    first: last,
-                    last: first,
-                },
-            });
+            return Err(PortError::Backwards { meant: Self { transport, first: last, last: first } });
         }
-        Ok(Self {
-            transport,
-            first,
-            last,
-        })
+        Ok(Self { transport, first, last })
     }
 }
 
@@ -114,11 +102,7 @@ impl fmt::Display for Transport {
 impl fmt::Display for PortSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.transport, self.first)?;
-        if self.last == self.first {
-            Ok(())
-        } else {
-            write!(f, "-{}", self.last)
-        }
+        if self.last == self.first { Ok(()) } else { write!(f, "-{}", self.last) }
     }
 }
 
@@ -166,11 +150,7 @@ impl FromStr for LogRate {
             "hour" => Self::PerHour(count),
             other => return Err(RateError::Unit(other.to_owned())),
         };
-        if count == 0 {
-            Err(RateError::Zero)
-        } else {
-            Ok(rate)
-        }
+        if count == 0 { Err(RateError::Zero) } else { Ok(rate) }
     }
 }
 
@@ -187,9 +167,7 @@ impl fmt::Display for LogRate {
 
 /// A source prefix as the policy writes it: `10.0.0.0/8`, `2001:db8::/32`, or one address.
 pub(crate) fn parse_net(text: &str) -> Option<IpNet> {
-    text.parse()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 macro_rules! serde_by_text {
@@ -202,9 +180,7 @@ macro_rules! serde_by_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?
-                    .parse()
-                    .map_err(de::Error::custom)
+                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
             }
         }
     };
@@ -233,10 +209,7 @@ where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
 {
-    one_or_many(deserializer)?
-        .iter()
-        .map(|text| text.parse().map_err(de::Error::custom))
-        .collect()
+    one_or_many(deserializer)?.iter().map(|text| text.parse().map_err(de::Error::custom)).collect()
 }
 
 pub(crate) fn one_or_many_nets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {

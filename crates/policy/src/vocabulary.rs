@@ -9,40 +9,23 @@ pub(crate) struct Section {
     pub(crate) keys: &'static [&'static str],
 }
 
-pub(crate) const TOP: Section = Section {
-    heading: "the policy",
-    keys: &["admin", "ssh", "firewall"],
-};
-pub(crate) const ADMIN: Section = Section {
-    heading: "[[admin]]",
-    keys: &["name", "keys", "password", "sudo", "shell"],
-};
+pub(crate) const TOP: Section = Section { heading: "the policy", keys: &["admin", "ssh", "firewall"] };
+pub(crate) const ADMIN: Section =
+    Section { heading: "[[admin]]", keys: &["name", "keys", "password", "sudo", "shell"] };
 pub(crate) const SSH: Section = Section {
     heading: "[ssh]",
-    keys: &[
-        "root-login",
-        "password-login",
-        "crypto",
-        "allow",
-        "tcp-forwarding",
-        "agent-forwarding",
-    ],
+    keys: &["root-login", "password-login", "crypto", "allow", "tcp-forwarding", "agent-forwarding"],
 };
-pub(crate) const FIREWALL: Section = Section {
-    heading: "[firewall]",
-    keys: &["inbound", "forward", "ping", "ipv6", "log", "allow"],
-};
+pub(crate) const FIREWALL: Section =
+    Section { heading: "[firewall]", keys: &["inbound", "forward", "ping", "ipv6", "log", "allow"] };
 pub(crate) const ALLOW: Section = Section {
     heading: "[[firewall.allow]]",
     keys: &["service", "port", "from", "new-per-minute", "comment"],
 };
 
 /// Sections that later versions apply and this one does not.
-pub(crate) const LATER: &[(&str, &str)] = &[
-    ("updates", "automatic updates"),
-    ("services", "removing services"),
-    ("bans", "bans"),
-];
+pub(crate) const LATER: &[(&str, &str)] =
+    &[("updates", "automatic updates"), ("services", "removing services"), ("bans", "bans")];
 
 /// What other programs call a setting of ours.
 const ALIASES: &[(&str, &str)] = &[
@@ -71,15 +54,10 @@ const ALIASES: &[(&str, &str)] = &[
 /// The key of ours that another program's name means.
 pub(crate) fn alias(typed: &str) -> Option<&'static str> {
     let folded = typed.replace(['-', '_'], "").to_ascii_lowercase();
-    ALIASES
-        .iter()
-        .find(|(name, _)| *name == folded)
-        .map(|(_, key)| *key)
+    ALIASES.iter().find(|(name, _)| *name == folded).map(|(_, key)| *key)
 }
 
 /// The section whose key this is.
 pub(crate) fn home_of(key: &str) -> Option<&'static Section> {
-    [&SSH, &FIREWALL, &ADMIN, &ALLOW]
-        .into_iter()
-        .find(|section| section.keys.contains(&key))
+    [&SSH, &FIREWALL, &ADMIN, &ALLOW].into_iter().find(|section| section.keys.contains(&key))
 }

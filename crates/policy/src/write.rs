@@ -51,32 +51,20 @@ fn head(file: &mut String, hints: &Hints) {
         Some(host) => note(file, &format!("The policy of {host}.")),
         None => note(file, "The policy of this host."),
     }
-    note(
-        file,
-        "`gabion plan` shows what it would change, `gabion apply` changes it.",
-    );
-    note(
-        file,
-        "A line that begins with # and no space after it is a setting at its default.",
-    );
+    note(file, "`gabion plan` shows what it would change, `gabion apply` changes it.");
+    note(file, "A line that begins with # and no space after it is a setting at its default.");
 }
 
 fn admins(file: &mut String, admins: &[Admin], hints: &Hints) {
     if admins.is_empty() {
         file.push('\n');
-        note(
-            file,
-            "An account that administers this host: logs in by key, becomes root through sudo.",
-        );
+        note(file, "An account that administers this host: logs in by key, becomes root through sudo.");
         file.push_str("#[[admin]]\n#name = \"deploy\"\n#keys = [\"ssh-ed25519 AAAA... laptop\"]\n");
     }
     for (index, admin) in admins.iter().enumerate() {
         file.push_str("\n[[admin]]\n");
         if index == 0 {
-            note(
-                file,
-                "An account that administers this host: logs in by key, becomes root through sudo.",
-            );
+            note(file, "An account that administers this host: logs in by key, becomes root through sudo.");
         }
         set(file, "name", &quoted(&admin.name));
         if index == 0 {
@@ -87,36 +75,22 @@ fn admins(file: &mut String, admins: &[Admin], hints: &Hints) {
         }
         set(file, "keys", &keys(&admin.keys));
         if index == 0 {
-            note(
-                file,
-                "keep | locked | a crypt(5) hash. `keep` leaves it; a new account starts locked.",
-            );
+            note(file, "keep | locked | a crypt(5) hash. `keep` leaves it; a new account starts locked.");
         }
         let password = match &admin.password {
             Password::Keep => "keep",
             Password::Locked => "locked",
             Password::Hash(hash) => hash,
         };
-        setting(
-            file,
-            "password",
-            &quoted(password),
-            admin.password == Password::Keep,
-        );
+        setting(file, "password", &quoted(password), admin.password == Password::Keep);
         if index == 0 {
-            note(
-                file,
-                "auto | password | no-password. `auto` asks where the account has a usable password.",
-            );
+            note(file, "auto | password | no-password. `auto` asks where the account has a usable password.");
         }
         setting(file, "sudo", &quoted(sudo(admin.sudo)), admin.sudo == Sudo::Auto);
         if let Some(shell) = &admin.shell {
             set(file, "shell", &quoted(&shell.to_string_lossy()));
         } else if index == 0 {
-            note(
-                file,
-                "Left out: the account's own shell, or the host's default for a new account.",
-            );
+            note(file, "Left out: the account's own shell, or the host's default for a new account.");
             file.push_str("#shell = \"/bin/bash\"\n");
         }
     }
@@ -129,58 +103,31 @@ fn ssh(file: &mut String, ssh: &Ssh) {
     switch(file, "root-login", ssh.root_login, default.root_login);
     note(file, "Whether anybody may log in by password.");
     switch(file, "password-login", ssh.password_login, default.password_login);
-    note(
-        file,
-        "modern | compatible: which old algorithms are taken out; new ones always stay.",
-    );
+    note(file, "modern | compatible: which old algorithms are taken out; new ones always stay.");
     let crypto = match ssh.crypto {
         Crypto::Modern => "modern",
         Crypto::Compatible => "compatible",
     };
     setting(file, "crypto", &quoted(crypto), ssh.crypto == default.crypto);
-    note(
-        file,
-        "any | admins: every account that has a key, or only the [[admin]] accounts.",
-    );
+    note(file, "any | admins: every account that has a key, or only the [[admin]] accounts.");
     let allow = match ssh.allow {
         AllowLogin::Any => "any",
         AllowLogin::Admins => "admins",
     };
     setting(file, "allow", &quoted(allow), ssh.allow == default.allow);
-    note(
-        file,
-        "Whether TCP ports may be forwarded (ssh -L, -R, ProxyJump).",
-    );
+    note(file, "Whether TCP ports may be forwarded (ssh -L, -R, ProxyJump).");
     switch(file, "tcp-forwarding", ssh.tcp_forwarding, default.tcp_forwarding);
     note(file, "Whether the agent may be forwarded (ssh -A).");
-    switch(
-        file,
-        "agent-forwarding",
-        ssh.agent_forwarding,
-        default.agent_forwarding,
-    );
+    switch(file, "agent-forwarding", ssh.agent_forwarding, default.agent_forwarding);
 }
 
 fn firewall(file: &mut String, firewall: &Firewall) {
     let default = Firewall::default();
     file.push_str("\n[firewall]\n");
     note(file, "reject | drop: what happens to what nothing below lets in.");
-    setting(
-        file,
-        "inbound",
-        &quoted(refusal(firewall.inbound)),
-        firewall.inbound == default.inbound,
-    );
-    note(
-        file,
-        "reject | drop: what happens to packets on their way through this host.",
-    );
-    setting(
-        file,
-        "forward",
-        &quoted(refusal(firewall.forward)),
-        firewall.forward == default.forward,
-    );
+    setting(file, "inbound", &quoted(refusal(firewall.inbound)), firewall.inbound == default.inbound);
+    note(file, "reject | drop: what happens to packets on their way through this host.");
+    setting(file, "forward", &quoted(refusal(firewall.forward)), firewall.forward == default.forward);
     note(file, "Whether echo requests are answered.");
     switch(file, "ping", firewall.ping, default.ping);
     note(file, "same | reject: IPv6 like IPv4, or refused whole.");
@@ -189,16 +136,8 @@ fn firewall(file: &mut String, firewall: &Firewall) {
         Ipv6::Reject => "reject",
     };
     setting(file, "ipv6", &quoted(ipv6), firewall.ipv6 == default.ipv6);
-    note(
-        file,
-        "At most how often a refused packet is logged: 5/minute, 1/second, 10/hour, off.",
-    );
-    setting(
-        file,
-        "log",
-        &quoted(&firewall.log.to_string()),
-        firewall.log == default.log,
-    );
+    note(file, "At most how often a refused packet is logged: 5/minute, 1/second, 10/hour, off.");
+    setting(file, "log", &quoted(&firewall.log.to_string()), firewall.log == default.log);
     if firewall.allow.is_empty() {
         note(file, "What is let in: nothing.");
         set(file, "allow", "[]");
@@ -209,10 +148,7 @@ fn allowed(file: &mut String, allow: &Allow, hints: &Hints) {
     file.push_str("\n[[firewall.allow]]\n");
     for listening in &hints.listening {
         if lets_in(allow, hints, listening.port) {
-            note(
-                file,
-                &format!("{} listens on {}.", listening.process, listening.port),
-            );
+            note(file, &format!("{} listens on {}.", listening.process, listening.port));
         }
     }
     if !allow.service.is_empty() {
@@ -235,21 +171,14 @@ fn allowed(file: &mut String, allow: &Allow, hints: &Hints) {
 
 fn not_allowed(file: &mut String, allows: &[Allow], hints: &Hints) {
     let let_in = |listening: &&Listening| allows.iter().any(|allow| lets_in(allow, hints, listening.port));
-    let mut left: Vec<&Listening> = hints
-        .listening
-        .iter()
-        .filter(|listening| !let_in(listening))
-        .collect();
+    let mut left: Vec<&Listening> = hints.listening.iter().filter(|listening| !let_in(listening)).collect();
     left.sort_by_key(|listening| listening.port);
     left.dedup();
     if left.is_empty() {
         return;
     }
     file.push('\n');
-    note(
-        file,
-        "These listen on the network too, and nothing above lets them in.",
-    );
+    note(file, "These listen on the network too, and nothing above lets them in.");
     for listening in left {
         file.push('\n');
         note(file, &format!("{}:", listening.process));
@@ -261,9 +190,7 @@ fn lets_in(allow: &Allow, hints: &Hints, port: PortSpec) -> bool {
     let covers = |spec: &PortSpec| {
         spec.transport == port.transport && spec.first <= port.first && port.last <= spec.last
     };
-    allow
-        .ports(&hints.ssh_ports)
-        .is_ok_and(|ports| ports.iter().any(covers))
+    allow.ports(&hints.ssh_ports).is_ok_and(|ports| ports.iter().any(covers))
 }
 
 fn sudo(sudo: Sudo) -> &'static str {
@@ -283,10 +210,7 @@ fn refusal(refusal: Refusal) -> &'static str {
 
 /// A comment on a line of its own; what comes from the host cannot break out of it.
 fn note(file: &mut String, text: &str) {
-    let line: String = text
-        .chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
+    let line: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
     let _ = writeln!(file, "# {line}");
 }
 

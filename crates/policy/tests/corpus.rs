@@ -9,9 +9,7 @@ use policy::{Parsed, PolicyError, parse_with_places};
 
 /// Every file of `tests/<directory>`, as name and text.
 fn corpus(directory: &str) -> Vec<(String, String)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(directory);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(directory);
     let mut files: Vec<PathBuf> = fs::read_dir(&directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -67,10 +65,7 @@ fn a_policy_passed_on_as_json_still_knows_its_lines() {
 #[test]
 fn no_policy_file_says_its_own_lines() {
     let error = parse("[[firewall.allow]]\nservice = \"ssh\"\nline = 7\n").unwrap_err();
-    assert_eq!(
-        error.problems[0].message,
-        "unknown key `line` in [[firewall.allow]]"
-    );
+    assert_eq!(error.problems[0].message, "unknown key `line` in [[firewall.allow]]");
 }
 
 #[test]
@@ -78,11 +73,7 @@ fn odd_policies_hold_with_a_warning_at_its_place() {
     for (name, text) in corpus("odd") {
         let parsed = parse(&text).unwrap_or_else(|error| panic!("{name}:\n{error}"));
         assert_ne!(parsed.warnings, [], "{name}");
-        expect(
-            "odd",
-            &name,
-            &policy::render(Path::new("policy.toml"), &text, &parsed.warnings, false),
-        );
+        expect("odd", &name, &policy::render(Path::new("policy.toml"), &text, &parsed.warnings, false));
     }
 }
 
@@ -102,10 +93,7 @@ fn errors_as_json_carry_every_place() {
         assert_eq!(json["file"], "policy.toml");
         for problem in json["problems"].as_array().unwrap() {
             let line = problem["line"].as_u64().unwrap();
-            assert!(
-                (1..=text.lines().count() as u64 + 1).contains(&line),
-                "{name}: line {line}"
-            );
+            assert!((1..=text.lines().count() as u64 + 1).contains(&line), "{name}: line {line}");
             assert!(problem["column"].as_u64().unwrap() >= 1, "{name}");
             assert!(!problem["message"].as_str().unwrap().is_empty(), "{name}");
         }
@@ -120,10 +108,7 @@ fn no_secret_pasted_by_mistake_is_shown_again() {
         ("clear-password", "correct horse"),
     ];
     for (name, secret) in pasted {
-        let text = fs::read_to_string(format!(
-            "{}/tests/invalid/{name}.toml",
-            env!("CARGO_MANIFEST_DIR")
-        ));
+        let text = fs::read_to_string(format!("{}/tests/invalid/{name}.toml", env!("CARGO_MANIFEST_DIR")));
         let error = parse(&text.unwrap()).unwrap_err();
         let json = serde_json::to_string(&error).unwrap();
         for shown in [error.render(false), error.render(true), error.to_string(), json] {
@@ -134,14 +119,8 @@ fn no_secret_pasted_by_mistake_is_shown_again() {
 
 #[test]
 fn control_characters_of_the_file_never_reach_the_terminal() {
-    let text = fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/invalid/hostile-text.toml"
-    ));
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/invalid/hostile-text.toml"));
     let rendered = parse(&text.unwrap()).unwrap_err().render(false);
-    assert!(
-        !rendered.contains(|c: char| c.is_control() && c != '\n'),
-        "{rendered:?}"
-    );
+    assert!(!rendered.contains(|c: char| c.is_control() && c != '\n'), "{rendered:?}");
     assert!(!rendered.contains('\u{202e}'), "{rendered:?}");
 }

@@ -9,10 +9,7 @@ use policy::{Admin, Allow, Hints, Listening, Password, Policy, PortSpec, Sudo, p
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f laptop";
 
 fn listening(port: &str, process: &str) -> Listening {
-    Listening {
-        port: port.parse::<PortSpec>().unwrap(),
-        process: process.to_owned(),
-    }
+    Listening { port: port.parse::<PortSpec>().unwrap(), process: process.to_owned() }
 }
 
 #[test]
@@ -31,24 +28,13 @@ fn the_policy_of_a_host_names_what_was_found_there() {
         shell: None,
     });
     policy.firewall.allow = vec![
-        Allow {
-            service: vec!["ssh".to_owned()],
-            new_per_minute: Some(30),
-            ..Allow::default()
-        },
-        Allow {
-            service: vec!["http".to_owned(), "https".to_owned()],
-            ..Allow::default()
-        },
+        Allow { service: vec!["ssh".to_owned()], new_per_minute: Some(30), ..Allow::default() },
+        Allow { service: vec!["http".to_owned(), "https".to_owned()], ..Allow::default() },
     ];
     let hints = Hints {
         host: Some("web1".to_owned()),
         ssh_ports: vec![2222],
-        keys_from: [(
-            "deploy".to_owned(),
-            "/home/deploy/.ssh/authorized_keys".to_owned(),
-        )]
-        .into(),
+        keys_from: [("deploy".to_owned(), "/home/deploy/.ssh/authorized_keys".to_owned())].into(),
         listening: vec![
             listening("tcp/2222", "sshd"),
             listening("tcp/443", "nginx"),
@@ -70,9 +56,6 @@ fn each_entry_knows_its_line() {
     assert_eq!(parsed.policy.firewall.allow[0].line, 6);
     assert_eq!(parsed.places.line("ssh.root-login"), Some(4));
     assert_eq!(parsed.places.line("firewall.allow[0].from[1]"), Some(9));
-    assert_eq!(
-        parsed.places.cite("ssh.root-login").as_deref(),
-        Some("/etc/gabion/policy.toml:4")
-    );
+    assert_eq!(parsed.places.cite("ssh.root-login").as_deref(), Some("/etc/gabion/policy.toml:4"));
     assert_eq!(parsed.places.line("ssh.crypto"), None);
 }

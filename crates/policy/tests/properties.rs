@@ -26,15 +26,8 @@ fn admin() -> impl Strategy<Value = Admin> {
         Just((Password::Hash(HASH.to_owned()), Sudo::Password)),
     ];
     let shell = prop::option::of("/[a-z \"\\\\]{1,12}".prop_map(Into::into));
-    ("[a-qs-z_][a-z0-9_-]{0,31}", keys, access, shell).prop_map(|(name, keys, (password, sudo), shell)| {
-        Admin {
-            name,
-            keys,
-            password,
-            sudo,
-            shell,
-        }
-    })
+    ("[a-qs-z_][a-z0-9_-]{0,31}", keys, access, shell)
+        .prop_map(|(name, keys, (password, sudo), shell)| Admin { name, keys, password, sudo, shell })
 }
 
 fn ssh(any_admin: bool) -> impl Strategy<Value = Ssh> {
@@ -43,11 +36,7 @@ fn ssh(any_admin: bool) -> impl Strategy<Value = Ssh> {
         root_login: on[0],
         password_login: on[1],
         crypto,
-        allow: if admins && any_admin {
-            AllowLogin::Admins
-        } else {
-            AllowLogin::Any
-        },
+        allow: if admins && any_admin { AllowLogin::Admins } else { AllowLogin::Any },
         tcp_forwarding: on[2],
         agent_forwarding: on[3],
     })
@@ -80,9 +69,7 @@ fn allow(ipv6: Ipv6) -> impl Strategy<Value = Allow> {
     let from = prop::collection::vec(source(ipv6), 0..4);
     let comment = prop::option::of("[^\\p{Cc}]{0,20}");
     (service, port, from, prop::option::of(1..=u32::MAX), comment)
-        .prop_filter("it lets something in", |(service, port, ..)| {
-            !service.is_empty() || !port.is_empty()
-        })
+        .prop_filter("it lets something in", |(service, port, ..)| !service.is_empty() || !port.is_empty())
         .prop_map(|(service, port, from, new_per_minute, comment)| Allow {
             service,
             port,
@@ -104,24 +91,14 @@ fn firewall() -> impl Strategy<Value = Firewall> {
     prop_oneof![Just(Ipv6::Same), Just(Ipv6::Reject)].prop_flat_map(move |ipv6| {
         let allow = prop::collection::vec(allow(ipv6), 0..4);
         (refusal(), refusal(), any::<bool>(), log.clone(), allow).prop_map(
-            move |(inbound, forward, ping, log, allow)| Firewall {
-                inbound,
-                forward,
-                ping,
-                ipv6,
-                log,
-                allow,
-            },
+            move |(inbound, forward, ping, log, allow)| Firewall { inbound, forward, ping, ipv6, log, allow },
         )
     })
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     prop::collection::btree_map("[a-z]{1,8}", admin(), 0..3).prop_flat_map(|named| {
-        let admins: Vec<Admin> = named
-            .into_iter()
-            .map(|(name, admin)| Admin { name, ..admin })
-            .collect();
+        let admins: Vec<Admin> = named.into_iter().map(|(name, admin)| Admin { name, ..admin }).collect();
         let admins: Vec<Admin> = admins.into_iter().filter(|admin| admin.name != "root").collect();
         (ssh(!admins.is_empty()), firewall()).prop_map(move |(ssh, firewall)| Policy {
             admins: admins.clone(),
@@ -202,10 +179,7 @@ fn read_and_draw(text: &str) {
         Err(error) => {
             assert!(!error.problems.is_empty());
             let drawn = error.render(false);
-            assert!(
-                !drawn.contains(|c: char| c.is_control() && c != '\n'),
-                "{drawn:?}"
-            );
+            assert!(!drawn.contains(|c: char| c.is_control() && c != '\n'), "{drawn:?}");
             error.render(true);
         }
     }

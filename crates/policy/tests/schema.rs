@@ -13,59 +13,31 @@ fn satisfies(value: &Value, schema: &Value, root: &Value) -> bool {
         return schema != &Value::Bool(false);
     };
     keywords.iter().all(|(keyword, argument)| match keyword.as_str() {
-        "$ref" => satisfies(
-            value,
-            root.pointer(&argument.as_str().unwrap()[1..]).unwrap(),
-            root,
-        ),
+        "$ref" => satisfies(value, root.pointer(&argument.as_str().unwrap()[1..]).unwrap(), root),
         "type" => has_type(value, argument),
         "const" => value == argument,
         "enum" => argument.as_array().unwrap().contains(value),
-        "anyOf" => argument
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|one| satisfies(value, one, root)),
-        "oneOf" => {
-            argument
-                .as_array()
-                .unwrap()
-                .iter()
-                .filter(|one| satisfies(value, one, root))
-                .count()
-                == 1
+        "anyOf" => argument.as_array().unwrap().iter().any(|one| satisfies(value, one, root)),
+        "oneOf" => argument.as_array().unwrap().iter().filter(|one| satisfies(value, one, root)).count() == 1,
+        "items" => {
+            value.as_array().is_none_or(|items| items.iter().all(|item| satisfies(item, argument, root)))
         }
-        "items" => value
-            .as_array()
-            .is_none_or(|items| items.iter().all(|item| satisfies(item, argument, root))),
-        "minItems" => value
-            .as_array()
-            .is_none_or(|items| items.len() as u64 >= argument.as_u64().unwrap()),
-        "minimum" => value
-            .as_i64()
-            .is_none_or(|number| number >= argument.as_i64().unwrap()),
-        "maximum" => value
-            .as_i64()
-            .is_none_or(|number| number <= argument.as_i64().unwrap()),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= argument.as_u64().unwrap()),
+        "minimum" => value.as_i64().is_none_or(|number| number >= argument.as_i64().unwrap()),
+        "maximum" => value.as_i64().is_none_or(|number| number <= argument.as_i64().unwrap()),
         "properties" => value.as_object().is_none_or(|object| {
-            object
-                .iter()
-                .all(|(key, value)| argument.get(key).is_none_or(|one| satisfies(value, one, root)))
+            object.iter().all(|(key, value)| argument.get(key).is_none_or(|one| satisfies(value, one, root)))
         }),
         "additionalProperties" => {
             assert_eq!(argument, &Value::Bool(false));
             let known = keywords.get("properties").and_then(Value::as_object);
-            value.as_object().is_none_or(|object| {
-                object
-                    .keys()
-                    .all(|key| known.is_some_and(|k| k.contains_key(key)))
-            })
+            value
+                .as_object()
+                .is_none_or(|object| object.keys().all(|key| known.is_some_and(|k| k.contains_key(key))))
         }
-        "required" => argument
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|key| value.get(key.as_str().unwrap()).is_some()),
+        "required" => {
+            argument.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some())
+        }
         // Patterns only help an editor; `parse` decides.
         "$schema" | "$defs" | "title" | "description" | "default" | "format" | "pattern" => true,
         other => panic!("the schema uses `{other}`, which this test does not check"),
@@ -84,11 +56,7 @@ fn has_type(value: &Value, argument: &Value) -> bool {
     };
     match argument {
         Value::String(name) => is(name),
-        names => names
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|name| is(name.as_str().unwrap())),
+        names => names.as_array().unwrap().iter().any(|name| is(name.as_str().unwrap())),
     }
 }
 

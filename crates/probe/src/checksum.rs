@@ -51,17 +51,12 @@ mod tests {
     #[test]
     fn agrees_with_the_example_of_rfc_1071() {
         // RFC 1071 section 3: the words sum to ddf2.
-        assert_eq!(
-            internet(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]),
-            !0xddf2
-        );
+        assert_eq!(internet(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]), !0xddf2);
     }
 
     #[test]
     fn a_packet_with_its_checksum_sums_to_zero() {
-        let mut packet = vec![
-            0x45, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
-        ];
+        let mut packet = vec![0x45, 0, 0, 20, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
         let checksum = internet(&packet).to_be_bytes();
         packet[10..12].copy_from_slice(&checksum);
         assert_eq!(internet(&packet), 0);

@@ -43,12 +43,9 @@ impl Outside {
     /// # Errors
     /// The caller may not make network namespaces, the name is taken, or no free addresses were found.
     pub fn join(name_at_host: &str) -> Result<Self, Error> {
-        let host = rustix::fs::open(
-            "/proc/thread-self/ns/net",
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(system("open a network namespace"))?;
+        let host =
+            rustix::fs::open("/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(system("open a network namespace"))?;
         let mut socket = Socket::open(Protocol::Route)?;
         let mut addresses = Addresses::free(&mut socket)?;
         let (jobs, work) = channel::<Job>();
@@ -61,12 +58,7 @@ impl Outside {
         // A host may have IPv6 switched off; it then has no IPv6 to be probed.
         addresses.has_v6 = write::add_address(&mut socket, cable, addresses.host_v6.into(), 126).is_ok();
         write::set_up(&mut socket, cable)?;
-        let outside = Self {
-            jobs: Some(jobs),
-            thread: Some(thread),
-            addresses,
-            cable,
-        };
+        let outside = Self { jobs: Some(jobs), thread: Some(thread), addresses, cable };
         outside.run(move || finish_outside(addresses))??;
         Ok(outside)
     }
@@ -83,9 +75,35 @@ impl Outside {
 
     /// The addresses outside and at the host in IPv6, where the host has it switched on.
     pub fn v6(&self) -> Option<(Ipv6Addr, Ipv6Addr)> {
-        self.addresses
-            .has_v6
-            .then_some((self.addresses.outside_v6, self.addresses.host_v6))
+        self.addresses.has_v6.then_some((self.addresses.outside_v6, self.addresses.host_v6))
+    }
+
+    /// Gives the end outside another address to send from. The host answers it only where it has a route back over the cable.
+    ///
+    /// # Errors
+    /// The address is there already, or its family is switched off.
+    pub fn add_source(&self, source: IpAddr) -> Result<(), Error> {
+        self.run(move || {
+            let mut socket = Socket::open(Protocol::Route)?;
+            let cable = index_of(&mut socket, END_OUTSIDE)?;
+            let whole = if source.is_ipv4() { 32 } else { 128 };
+            Ok(write::add_address(&mut socket, cable, source, whole)?)
+        })?
+    }
+
+    /// Has the host send everything that it has no better route for over the cable: for a host that is a throwaway itself.
+    ///
+    /// # Errors
+    /// The host has a default route already.
+    pub fn become_default_route(&self) -> Result<(), Error> {
+        let mut socket = Socket::open(Protocol::Route)?;
+        let gateway = write::NextHop::Gateway(self.addresses.outside_v4.into());
+        write::add_route(&mut socket, Ipv4Addr::UNSPECIFIED.into(), 0, gateway)?;
+        if self.addresses.has_v6 {
+            let gateway = write::NextHop::Gateway(self.addresses.outside_v6.into());
+            write::add_route(&mut socket, Ipv6Addr::UNSPECIFIED.into(), 0, gateway)?;
+        }
+        Ok(())
     }
 
     /// Runs something outside and waits for what it returns.
@@ -154,19 +172,9 @@ fn enter(host: &OwnedFd, name_at_host: &str, addresses: Addresses) -> Result<(),
 fn finish_outside(addresses: Addresses) -> Result<(), Error> {
     let mut socket = Socket::open(Protocol::Route)?;
     let through = |address: IpAddr| write::NextHop::Gateway(address);
-    write::add_route(
-        &mut socket,
-        Ipv4Addr::UNSPECIFIED.into(),
-        0,
-        through(addresses.host_v4.into()),
-    )?;
+    write::add_route(&mut socket, Ipv4Addr::UNSPECIFIED.into(), 0, through(addresses.host_v4.into()))?;
     if addresses.has_v6 {
-        write::add_route(
-            &mut socket,
-            Ipv6Addr::UNSPECIFIED.into(),
-            0,
-            through(addresses.host_v6.into()),
-        )?;
+        write::add_route(&mut socket, Ipv6Addr::UNSPECIFIED.into(), 0, through(addresses.host_v6.into()))?;
     }
     Ok(())
 }
@@ -187,14 +195,14 @@ impl Addresses {
             routed || owned
         };
         let base = u32::from(Ipv4Addr::new(198, 18, 0, 0));
-        let network = (0..0x8000)
-            .map(|index| Ipv4Addr::from(base + index * 4))
-            .find(|network| !taken(*network));
+        let network =
+            (0..0x8000).map(|index| Ipv4Addr::from(base + index * 4)).find(|network| !taken(*network));
         let network = u32::from(network.ok_or(Error::System {
             call: "finding a free network",
             errno: rustix::io::Errno::ADDRNOTAVAIL,
         })?);
-        let prefix = u128::from(Ipv6Addr::new(0xfd67, 0x6162, 0x696f, 0x6e00, 0, 0, 0, 0)) | u128::from(network);
+        let prefix =
+            u128::from(Ipv6Addr::new(0xfd67, 0x6162, 0x696f, 0x6e00, 0, 0, 0, 0)) | u128::from(network);
         Ok(Self {
             outside_v4: Ipv4Addr::from(network + 1),
             host_v4: Ipv4Addr::from(network + 2),
@@ -213,8 +221,6 @@ fn covers(network: Ipv4Addr, length: u8, address: Ipv4Addr) -> bool {
 fn index_of(socket: &mut Socket, name: &str) -> Result<u32, Error> {
     let links = route::links(socket)?;
     let link = links.into_iter().find(|link| link.name == name);
-    link.map(|link| link.index).ok_or(Error::System {
-        call: "finding the link",
-        errno: rustix::io::Errno::NODEV,
-    })
+    link.map(|link| link.index)
+        .ok_or(Error::System { call: "finding the link", errno: rustix::io::Errno::NODEV })
 }

@@ -138,11 +138,8 @@ pub(crate) fn unreachable(message: &[u8], v6: bool) -> Option<Unreachable> {
     let wanted = if v6 { 1 } else { 3 };
     (*message.first()? == wanted).then_some(())?;
     let quoted = message.get(8..)?;
-    let (protocol, header) = if v6 {
-        (*quoted.get(6)?, 40)
-    } else {
-        (*quoted.get(9)?, usize::from(quoted.first()? & 0x0f) * 4)
-    };
+    let (protocol, header) =
+        if v6 { (*quoted.get(6)?, 40) } else { (*quoted.get(9)?, usize::from(quoted.first()? & 0x0f) * 4) };
     let ports = quoted.get(header..header + 4)?;
     Some(Unreachable {
         protocol,

@@ -17,9 +17,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn open(v6: bool) -> Result<Self, Error> {
-        Ok(Self {
-            socket: open(v6, ipproto::RAW)?,
-        })
+        Ok(Self { socket: open(v6, ipproto::RAW)? })
     }
 
     /// Sends one packet. A full queue is waited for; a refusal by the routing is an error.
@@ -31,10 +29,7 @@ impl Sender {
                 Err(Errno::NOBUFS | Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
-                    return Err(Error::System {
-                        call: "sendto",
-                        errno,
-                    });
+                    return Err(Error::System { call: "sendto", errno });
                 }
             }
         }
@@ -53,11 +48,7 @@ impl Receiver {
         let socket = open(v6, protocol)?;
         // Room for the answers of a whole scan; without the right to it, what the system allows.
         let _as_much_as_allowed = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 64 << 20);
-        Ok(Self {
-            socket,
-            buffer: vec![0; 65_536],
-            v6,
-        })
+        Ok(Self { socket, buffer: vec![0; 65_536], v6 })
     }
 
     /// The next packet's source and payload, `None` when the deadline has passed first.
@@ -70,19 +61,14 @@ impl Receiver {
                 Err(Errno::AGAIN | Errno::INTR | Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::ACCESS) => {
                 }
                 Err(errno) => {
-                    return Err(Error::System {
-                        call: "recvfrom",
-                        errno,
-                    });
+                    return Err(Error::System { call: "recvfrom", errno });
                 }
             }
         };
         let (length, from) = received;
         let bytes = &self.buffer[..length.min(self.buffer.len())];
         if self.v6 {
-            let from = from
-                .and_then(|from| SocketAddr::try_from(from).ok())
-                .map(|from| from.ip());
+            let from = from.and_then(|from| SocketAddr::try_from(from).ok()).map(|from| from.ip());
             return Ok(from.map(|from| (from, bytes)));
         }
         Ok(crate::packet::ipv4_payload(bytes).map(|(from, payload)| (IpAddr::V4(from), payload)))
@@ -94,10 +80,8 @@ impl Receiver {
         if left.is_zero() {
             return Ok(false);
         }
-        let timeout = Timespec::try_from(left).map_err(|_| Error::System {
-            call: "poll",
-            errno: Errno::INVAL,
-        })?;
+        let timeout =
+            Timespec::try_from(left).map_err(|_| Error::System { call: "poll", errno: Errno::INVAL })?;
         let mut waiting = [PollFd::new(&self.socket, PollFlags::IN)];
         match poll(&mut waiting, Some(&timeout)) {
             Ok(_) | Err(Errno::INTR) => Ok(true),
@@ -107,11 +91,7 @@ impl Receiver {
 }
 
 fn open(v6: bool, protocol: Protocol) -> Result<OwnedFd, Error> {
-    let family = if v6 {
-        AddressFamily::INET6
-    } else {
-        AddressFamily::INET
-    };
+    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
     rustix::net::socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))
         .map_err(system("socket"))
 }

@@ -57,11 +57,8 @@ pub fn tcp(from: IpAddr, to: IpAddr, ports: RangeInclusive<u16>) -> Result<Scan,
     let ports: Vec<u16> = ports.filter(|port| *port != 0).collect();
     let mut round = Round::open(from, to)?;
     round.send(&ports)?;
-    let silent: Vec<u16> = ports
-        .iter()
-        .copied()
-        .filter(|port| round.answers[usize::from(*port)].is_none())
-        .collect();
+    let silent: Vec<u16> =
+        ports.iter().copied().filter(|port| round.answers[usize::from(*port)].is_none()).collect();
     if !silent.is_empty() {
         round.send(&silent)?;
     }
@@ -125,16 +122,12 @@ impl Round {
         for burst in ports.chunks(BURST) {
             for port in burst {
                 let segment = packet::syn((self.from, FROM_PORT), (self.to, *port), sequence(*port));
-                self.sender
-                    .send(self.to, &packet::ip(self.from, self.to, TCP, &segment))?;
+                self.sender.send(self.to, &packet::ip(self.from, self.to, TCP, &segment))?;
             }
             self.take(Instant::now())?;
         }
         let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline
-            && ports
-                .iter()
-                .any(|port| self.answers[usize::from(*port)].is_none())
+        while Instant::now() < deadline && ports.iter().any(|port| self.answers[usize::from(*port)].is_none())
         {
             self.take((Instant::now() + Duration::from_millis(20)).min(deadline))?;
         }

@@ -1,4 +1,9 @@
 //! Real packets between two network namespaces made for the test.
+#![allow(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a test says what it skips and what it measured"
+)]
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -11,10 +16,7 @@ use probe::{Outside, reach, scan};
 /// Runs a test as the host, in a network namespace of its own, or says why it cannot.
 fn as_host(test: impl FnOnce() + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "on CI this test must run as root"
-        );
+        assert!(std::env::var_os("CI").is_none(), "on CI this test must run as root");
         eprintln!("SKIPPED: root is missing");
         return;
     }
@@ -22,10 +24,7 @@ fn as_host(test: impl FnOnce() + Send + 'static) {
     let host = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace of our own");
         let now = std::fs::read_link("/proc/thread-self/ns/net").expect("own namespace");
-        assert_ne!(
-            before, now,
-            "refuses to run in the machine's own network namespace"
-        );
+        assert_ne!(before, now, "refuses to run in the machine's own network namespace");
         let mut socket = netlink::Socket::open(netlink::Protocol::Route).expect("a route socket");
         let loopback = netlink::route::links(&mut socket).expect("links")[0].index;
         netlink::route::write::set_up(&mut socket, loopback).expect("loopback comes up");
@@ -45,24 +44,15 @@ fn a_scan_of_all_ports_finds_exactly_the_listeners_in_both_families() {
         let _v4_alone = TcpListener::bind((outside.host_v4(), 65_535)).expect("bind");
         let _loopback_alone = TcpListener::bind("127.0.0.1:8080").expect("bind");
         for (from, to, open) in [
-            (
-                IpAddr::from(outside.v4()),
-                IpAddr::from(outside.host_v4()),
-                BTreeSet::from([22, 65_535]),
-            ),
+            (IpAddr::from(outside.v4()), IpAddr::from(outside.host_v4()), BTreeSet::from([22, 65_535])),
             (v6.into(), host_v6.into(), BTreeSet::from([22])),
         ] {
             let started = std::time::Instant::now();
-            let scan = outside
-                .run(move || scan::tcp(from, to, 1..=65_535))
-                .expect("outside")
-                .expect("scanned");
+            let scan =
+                outside.run(move || scan::tcp(from, to, 1..=65_535)).expect("outside").expect("scanned");
             println!("MEASURED: 65,535 ports of {to} in {:?}", started.elapsed());
             assert_eq!(scan.open, open);
-            assert_eq!(
-                (scan.tried, scan.refused, scan.silent),
-                (65_535, 65_535 - open.len(), 0)
-            );
+            assert_eq!((scan.tried, scan.refused, scan.silent), (65_535, 65_535 - open.len(), 0));
         }
     });
 }
@@ -79,10 +69,8 @@ fn echo_requests_and_datagrams_are_answered_in_both_families() {
                 let _ = socket.send_to(&buffer[..length], from);
             }
         });
-        let pairs = [
-            (IpAddr::from(outside.v4()), IpAddr::from(outside.host_v4())),
-            (v6.into(), host_v6.into()),
-        ];
+        let pairs =
+            [(IpAddr::from(outside.v4()), IpAddr::from(outside.host_v4())), (v6.into(), host_v6.into())];
         for (from, to) in pairs {
             let answers = outside.run(move || {
                 (
@@ -109,9 +97,7 @@ fn a_connection_from_outside_carries_data() {
         let text = outside.run(move || {
             let mut text = String::new();
             let mut stream = std::net::TcpStream::connect((to, 80)).expect("connected");
-            stream
-                .set_read_timeout(Some(Duration::from_secs(5)))
-                .expect("set");
+            stream.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
             stream.read_to_string(&mut text).map(|_| text)
         });
         assert_eq!(text.expect("outside").expect("read"), "stones");

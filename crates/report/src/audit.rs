@@ -10,11 +10,7 @@ use crate::page::{Page, Tone, View};
 /// The audit as text: findings worst first, then what passed, the counts and the grade.
 pub fn text(audit: &Audit, facts: &Facts, view: View) -> String {
     let mut page = Page::new(view);
-    let host = facts
-        .system
-        .hostname
-        .known()
-        .map_or("a host without a known name", String::as_str);
+    let host = facts.system.hostname.known().map_or("a host without a known name", String::as_str);
     page.paragraph(0, Tone::Strong, &format!("Audit of {host}"));
     for finding in &audit.findings {
         page.blank();
@@ -29,29 +25,13 @@ pub fn text(audit: &Audit, facts: &Facts, view: View) -> String {
 
 /// Severity, id and what is; what decides it; why it matters; what fixes it; what undoes that.
 fn write_finding(page: &mut Page, finding: &Finding) {
-    let lead = format!(
-        "{:8}  {:5} ",
-        severity_word(finding.severity),
-        finding.id.to_string()
-    );
-    page.hanging(
-        &lead,
-        severity_tone(finding.severity),
-        16,
-        Tone::Strong,
-        &finding.what,
-    );
+    let lead = format!("{:8}  {:5} ", severity_word(finding.severity), finding.id.to_string());
+    page.hanging(&lead, severity_tone(finding.severity), 16, Tone::Strong, &finding.what);
     if let State::Unknown(reason) = &finding.state {
         page.entry(2, 10, "unknown", Tone::Odd, reason);
     }
     for (index, place) in finding.decided_by.iter().enumerate() {
-        page.entry(
-            2,
-            10,
-            if index == 0 { "decided by" } else { "" },
-            Tone::Quiet,
-            place,
-        );
+        page.entry(2, 10, if index == 0 { "decided by" } else { "" }, Tone::Quiet, place);
     }
     page.entry(2, 10, "why", Tone::Quiet, finding.why);
     let fix = match &finding.fix {
@@ -208,10 +188,7 @@ pub fn json(audit: &Audit, facts: &Facts) -> Document {
         not_applicable: audit
             .not_applicable
             .iter()
-            .map(|(id, reason)| NotApplicable {
-                id: id.to_string(),
-                reason: reason.clone(),
-            })
+            .map(|(id, reason)| NotApplicable { id: id.to_string(), reason: reason.clone() })
             .collect(),
     }
 }

@@ -11,9 +11,7 @@ use crate::page::{Page, Tone, View, counted};
 /// The refusal as text: who would not get in, what stands in the way, and which steps put it there.
 pub fn text(refusal: &Refusal) -> String {
     let mut page = Page::new(View::default());
-    let from = refusal
-        .from
-        .map_or_else(String::new, |address| format!(" from {address}"));
+    let from = refusal.from.map_or_else(String::new, |address| format!(" from {address}"));
     page.paragraph(
         0,
         Tone::Bad,
@@ -108,8 +106,5 @@ pub fn json(refusal: &Refusal) -> Document {
         steps: shut.steps.clone(),
         because: shut.because.iter().map(condition).collect(),
     };
-    Document {
-        from: refusal.from,
-        accounts: refusal.accounts.iter().map(shut).collect(),
-    }
+    Document { from: refusal.from, accounts: refusal.accounts.iter().map(shut).collect() }
 }

@@ -17,10 +17,7 @@ pub struct View {
 
 impl Default for View {
     fn default() -> Self {
-        Self {
-            colour: false,
-            width: 100,
-        }
+        Self { colour: false, width: 100 }
     }
 }
 
@@ -61,13 +58,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn new(view: View) -> Self {
-        Self {
-            view: View {
-                width: view.width.max(40),
-                ..view
-            },
-            text: String::new(),
-        }
+        Self { view: View { width: view.width.max(40), ..view }, text: String::new() }
     }
 
     pub(crate) fn finish(self) -> String {
@@ -126,10 +117,7 @@ impl Page {
                 *width = (*width).max(cell(text));
             }
         }
-        let headings: Vec<_> = headings
-            .iter()
-            .map(|heading| (Tone::Quiet, (*heading).to_owned()))
-            .collect();
+        let headings: Vec<_> = headings.iter().map(|heading| (Tone::Quiet, (*heading).to_owned())).collect();
         self.row(indent, &widths, &headings);
         for row in rows {
             self.row(indent, &widths, row);
@@ -160,12 +148,7 @@ impl Page {
             return;
         }
         let start = text.len() - text.trim_start_matches(' ').len();
-        let _ = write!(
-            self.text,
-            "{}{style}{body}{style:#}{}",
-            &text[..start],
-            &text[start + body.len()..]
-        );
+        let _ = write!(self.text, "{}{style}{body}{style:#}{}", &text[..start], &text[start + body.len()..]);
     }
 
     fn end_line(&mut self) {
@@ -199,10 +182,7 @@ fn fold(text: &str, room: usize) -> Vec<&str> {
         };
         // A blank just behind the limit is as good a break as one before it.
         let blank_at_limit = rest[limit..].starts_with(' ').then_some(limit);
-        let at = blank_at_limit
-            .or_else(|| rest[..limit].rfind(' '))
-            .filter(|at| *at > 0)
-            .unwrap_or(limit);
+        let at = blank_at_limit.or_else(|| rest[..limit].rfind(' ')).filter(|at| *at > 0).unwrap_or(limit);
         lines.push(rest[..at].trim_end());
         rest = rest[at..].trim_start();
     }
@@ -210,11 +190,7 @@ fn fold(text: &str, room: usize) -> Vec<&str> {
 
 /// `1 step`, `2 steps`.
 pub(crate) fn counted(count: usize, thing: &str) -> String {
-    if count == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{count} {thing}s")
-    }
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 #[cfg(test)]
@@ -239,10 +215,7 @@ mod tests {
             page.table(
                 0,
                 &["a", "b"],
-                &[vec![
-                    (Tone::Good, "one".to_owned()),
-                    (Tone::Bad, "two".to_owned()),
-                ]],
+                &[vec![(Tone::Good, "one".to_owned()), (Tone::Bad, "two".to_owned())]],
             );
             page.finish()
         };
@@ -250,26 +223,16 @@ mod tests {
         assert!(!plain.contains('\u{1b}'));
         assert!(coloured.contains("\u{1b}[31mwhy\u{1b}[0m"), "{coloured:?}");
         let stripped: String =
-            coloured
-                .split('\u{1b}')
-                .enumerate()
-                .fold(String::new(), |mut text, (index, part)| {
-                    text.push_str(if index == 0 {
-                        part
-                    } else {
-                        part.split_once('m').unwrap().1
-                    });
-                    text
-                });
+            coloured.split('\u{1b}').enumerate().fold(String::new(), |mut text, (index, part)| {
+                text.push_str(if index == 0 { part } else { part.split_once('m').unwrap().1 });
+                text
+            });
         assert_eq!(stripped, plain);
     }
 
     #[test]
     fn no_line_ends_in_blanks_and_none_is_too_wide() {
-        let mut page = Page::new(View {
-            colour: false,
-            width: 50,
-        });
+        let mut page = Page::new(View { colour: false, width: 50 });
         page.entry(2, 10, "decided by", Tone::Quiet, &"a word and ".repeat(30));
         page.entry(2, 10, "undo", Tone::Quiet, "");
         for line in page.finish().lines() {

@@ -35,13 +35,7 @@ pub fn text(plan: &Plan, view: View) -> String {
 }
 
 fn write_step(page: &mut Page, number: usize, step: &Step) {
-    page.hanging(
-        &format!("{number:>2}  "),
-        Tone::Quiet,
-        4,
-        Tone::Strong,
-        &describe(&step.action),
-    );
+    page.hanging(&format!("{number:>2}  "), Tone::Quiet, 4, Tone::Strong, &describe(&step.action));
     page.entry(4, 4, "why", Tone::Quiet, &step.why);
     if !step.controls.is_empty() {
         page.entry(4, 4, "for", Tone::Quiet, &step.controls.join(" "));
@@ -88,19 +82,10 @@ fn write_ending(page: &mut Page, plan: &Plan) {
 /// What an action does, in a line without its reason.
 pub fn describe(action: &Action) -> String {
     match action {
-        Action::WriteFile {
-            path,
-            before: Before::Absent,
-            mode,
-            ..
-        } => {
+        Action::WriteFile { path, before: Before::Absent, mode, .. } => {
             format!("create {} (mode {mode:04o})", path.display())
         }
-        Action::WriteFile {
-            path,
-            before: Before::File(_) | Before::Symlink(_),
-            ..
-        } => {
+        Action::WriteFile { path, before: Before::File(_) | Before::Symlink(_), .. } => {
             format!("change {}", path.display())
         }
         Action::InstallProgram { path, .. } => format!("install this program as {}", path.display()),
@@ -110,24 +95,11 @@ pub fn describe(action: &Action) -> String {
         Action::MakeSymlink { path, target, .. } => {
             format!("link {} to {}", path.display(), target.display())
         }
-        Action::SetAttributes {
-            path,
-            mode,
-            mode_before,
-            ..
-        } if mode == mode_before => {
+        Action::SetAttributes { path, mode, mode_before, .. } if mode == mode_before => {
             format!("change the owner of {}", path.display())
         }
-        Action::SetAttributes {
-            path,
-            mode,
-            mode_before,
-            ..
-        } => {
-            format!(
-                "change the mode of {} from {mode_before:04o} to {mode:04o}",
-                path.display()
-            )
+        Action::SetAttributes { path, mode, mode_before, .. } => {
+            format!("change the mode of {} from {mode_before:04o} to {mode:04o}", path.display())
         }
         Action::RemoveFile { path, .. } => format!("remove {}", path.display()),
         Action::CreateUser { name, .. } => format!("create account {name}"),

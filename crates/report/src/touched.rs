@@ -44,9 +44,7 @@ impl Touched {
             Action::RemoveFile { path, .. } => self.file(path, " (removed)"),
             Action::CreateUser { name, groups, .. } => {
                 once(&mut self.accounts, format!("{name} (new)"));
-                groups
-                    .iter()
-                    .for_each(|group| once(&mut self.groups, group.clone()));
+                groups.iter().for_each(|group| once(&mut self.groups, group.clone()));
             }
             Action::ChangeUser { name, change } => {
                 if !self.accounts.contains(&format!("{name} (new)")) {
@@ -74,9 +72,7 @@ impl Touched {
 /// The unit that a path under a unit directory of systemd writes or enables.
 fn unit_name(path: &Path) -> Option<String> {
     const KINDS: [&str; 6] = ["service", "socket", "timer", "target", "path", "mount"];
-    let is_unit = path
-        .extension()
-        .is_some_and(|kind| KINDS.iter().any(|known| kind == *known));
+    let is_unit = path.extension().is_some_and(|kind| KINDS.iter().any(|known| kind == *known));
     let in_systemd = path.components().any(|part| part.as_os_str() == "systemd");
     (is_unit && in_systemd).then(|| path.file_name().map(|name| name.to_string_lossy().into_owned()))?
 }

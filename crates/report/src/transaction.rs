@@ -135,27 +135,15 @@ pub fn history_text(transactions: &[Transaction], view: View) -> String {
     let row = |transaction: &Transaction| {
         vec![
             (Tone::Strong, transaction.id.clone()),
-            (
-                Tone::Plain,
-                transaction.began.map_or_else(|| "-".to_owned(), moment),
-            ),
-            (
-                transaction.standing.tone(),
-                transaction.standing.word().to_owned(),
-            ),
+            (Tone::Plain, transaction.began.map_or_else(|| "-".to_owned(), moment)),
+            (transaction.standing.tone(), transaction.standing.word().to_owned()),
             (Tone::Plain, format!("{}/{}", transaction.done, transaction.steps)),
-            (
-                Tone::Plain,
-                transaction.by.clone().unwrap_or_else(|| "-".to_owned()),
-            ),
+            (Tone::Plain, transaction.by.clone().unwrap_or_else(|| "-".to_owned())),
         ]
     };
     let rows: Vec<_> = transactions.iter().map(row).collect();
     page.table(0, &["transaction", "began", "state", "steps", "by"], &rows);
-    for open in transactions
-        .iter()
-        .filter(|transaction| transaction.standing.next().is_some())
-    {
+    for open in transactions.iter().filter(|transaction| transaction.standing.next().is_some()) {
         page.blank();
         write_transaction(&mut page, open);
     }
@@ -190,16 +178,10 @@ pub struct History {
 
 /// One transaction for `--json`.
 pub fn json(transaction: &Transaction) -> Document {
-    Document {
-        version: crate::VERSION,
-        transaction: transaction.clone(),
-    }
+    Document { version: crate::VERSION, transaction: transaction.clone() }
 }
 
 /// The history for `--json`.
 pub fn history_json(transactions: &[Transaction]) -> History {
-    History {
-        version: crate::VERSION,
-        transactions: transactions.to_vec(),
-    }
+    History { version: crate::VERSION, transactions: transactions.to_vec() }
 }

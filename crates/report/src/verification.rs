@@ -86,9 +86,7 @@ pub fn text(verification: &Verification, view: View) -> String {
     for check in &verification.checks {
         match &check.agrees {
             Agreement::Yes => {}
-            Agreement::No(differences) => differences
-                .iter()
-                .for_each(|one| write_difference(&mut page, one)),
+            Agreement::No(differences) => differences.iter().for_each(|one| write_difference(&mut page, one)),
             Agreement::Unknown(reason) => {
                 page.blank();
                 page.paragraph(0, Tone::Strong, &check.what);
@@ -116,10 +114,7 @@ fn write_table(page: &mut Page, verification: &Verification) {
         };
         let mut cells = vec![(tone, word.to_owned()), (Tone::Plain, check.what.clone())];
         if with_before {
-            cells.push((
-                Tone::Quiet,
-                check.before.clone().unwrap_or_else(|| "-".to_owned()),
-            ));
+            cells.push((Tone::Quiet, check.before.clone().unwrap_or_else(|| "-".to_owned())));
         }
         cells.extend([(tone, check.seen.clone()), (Tone::Quiet, check.wanted.clone())]);
         cells
@@ -145,20 +140,9 @@ fn write_summary(page: &mut Page, verification: &Verification) {
     let tenths = verification.took_ms % 1000 / 100;
     let counts = format!(
         "{agree} as the policy says, {differ} not, {unknown} unknown; {} in {seconds}.{tenths} s",
-        counted(
-            usize::try_from(verification.probes).unwrap_or(usize::MAX),
-            "probe"
-        ),
+        counted(usize::try_from(verification.probes).unwrap_or(usize::MAX), "probe"),
     );
-    page.paragraph(
-        0,
-        if verification.holds() {
-            Tone::Good
-        } else {
-            Tone::Bad
-        },
-        &counts,
-    );
+    page.paragraph(0, if verification.holds() { Tone::Good } else { Tone::Bad }, &counts);
 }
 
 /// A verification as JSON, version 1.
@@ -176,9 +160,5 @@ pub struct Document {
 
 /// The verification for `--json`.
 pub fn json(verification: &Verification) -> Document {
-    Document {
-        version: crate::VERSION,
-        holds: verification.holds(),
-        verification: verification.clone(),
-    }
+    Document { version: crate::VERSION, holds: verification.holds(), verification: verification.clone() }
 }

@@ -62,23 +62,12 @@ fn sample() -> Audit {
 
 #[test]
 fn findings_say_what_is_what_decides_it_why_the_fix_and_its_undo() {
-    insta::assert_snapshot!(audit::text(
-        &sample(),
-        &facts(),
-        View {
-            colour: false,
-            width: 80
-        }
-    ));
+    insta::assert_snapshot!(audit::text(&sample(), &facts(), View { colour: false, width: 80 }));
 }
 
 #[test]
 fn a_clean_host_is_told_so() {
-    let clean = Audit {
-        findings: Vec::new(),
-        not_applicable: Vec::new(),
-        ..sample()
-    };
+    let clean = Audit { findings: Vec::new(), not_applicable: Vec::new(), ..sample() };
     insta::assert_snapshot!(audit::text(&clean, &facts(), View::default()));
 }
 
@@ -93,14 +82,8 @@ fn json_reads_back_as_the_same_document() {
 #[test]
 fn the_grade_is_capped_by_the_worst_finding_and_unknown_counts_as_failed() {
     let grade = |severity, state| {
-        let one = Finding {
-            state,
-            ..finding("SH1", severity)
-        };
-        let many_passed = Audit {
-            findings: vec![one],
-            ..sample()
-        };
+        let one = Finding { state, ..finding("SH1", severity) };
+        let many_passed = Audit { findings: vec![one], ..sample() };
         report::grade::Grade::of(&many_passed).to_string()
     };
     assert_eq!(grade(Severity::Critical, State::Fails), "F");
@@ -127,18 +110,8 @@ fn a_hostile_name_cannot_steer_the_terminal_or_forge_a_line() {
         not_applicable: vec![(ControlId("FW1"), hostile.to_owned())],
         ..Audit::default()
     };
-    let text = audit::text(
-        &audit,
-        &facts,
-        View {
-            colour: false,
-            width: 200,
-        },
-    );
-    assert!(
-        !text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'),
-        "{text:?}"
-    );
+    let text = audit::text(&audit, &facts, View { colour: false, width: 200 });
+    assert!(!text.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{text:?}");
     assert!(!text.lines().any(|line| line.starts_with("Grade A")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("Grade F")), "{text}");
 }

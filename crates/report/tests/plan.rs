@@ -10,13 +10,7 @@ use report::{View, lockout, plan};
 const HASH: &str = "$6$saltsalt$neverToBeShownAnywhere";
 
 fn step(action: Action, why: &str, shows: &str, risk: Risk) -> Step {
-    Step {
-        action,
-        why: why.to_owned(),
-        controls: vec!["SH1".to_owned()],
-        shows: shows.to_owned(),
-        risk,
-    }
+    Step { action, why: why.to_owned(), controls: vec!["SH1".to_owned()], shows: shows.to_owned(), risk }
 }
 
 fn write(path: &str, before: Before) -> Action {
@@ -53,9 +47,7 @@ fn sample() -> Plan {
             step(
                 Action::ChangeUser {
                     name: "deploy".to_owned(),
-                    change: UserChange::SetPasswordHash {
-                        hash: Secret(HASH.to_owned()),
-                    },
+                    change: UserChange::SetPasswordHash { hash: Secret(HASH.to_owned()) },
                 },
                 "the policy gives this account a password",
                 "deploy: password set to the policy's hash",
@@ -68,9 +60,7 @@ fn sample() -> Plan {
                 Risk::CutOff,
             ),
             step(
-                Action::ReloadSsh {
-                    program: "/usr/sbin/sshd".into(),
-                },
+                Action::ReloadSsh { program: "/usr/sbin/sshd".into() },
                 "the running server takes the new configuration",
                 "tested with sshd -t first",
                 Risk::CutOff,
@@ -110,13 +100,7 @@ fn refusal() -> Refusal {
 
 #[test]
 fn a_plan_shows_each_step_its_diff_and_all_that_is_touched() {
-    insta::assert_snapshot!(plan::text(
-        &sample(),
-        View {
-            colour: false,
-            width: 80
-        }
-    ));
+    insta::assert_snapshot!(plan::text(&sample(), View { colour: false, width: 80 }));
 }
 
 #[test]
@@ -156,13 +140,7 @@ fn a_password_hash_is_in_no_report() {
 fn a_hostile_file_cannot_steer_the_terminal_through_its_diff() {
     let mut plan = sample();
     plan.steps[3].shows = "+\u{1b}]0;owned\u{7}\n+a\rb\n".to_owned();
-    let text = plan::text(
-        &plan,
-        View {
-            colour: false,
-            width: 80,
-        },
-    );
+    let text = plan::text(&plan, View { colour: false, width: 80 });
     assert!(text.contains("+\\x1b]0;owned\\x07\n      +a\\rb\n"), "{text}");
 }
 

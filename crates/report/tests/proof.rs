@@ -33,20 +33,8 @@ fn rehearsal() -> Verification {
                 "22, 80 open",
                 Agreement::No(vec![difference]),
             ),
-            check(
-                "TCP ports, IPv6",
-                Some("22, 80, 3306 open"),
-                "22, 80 open",
-                "22, 80 open",
-                Agreement::Yes,
-            ),
-            check(
-                "root by password",
-                Some("let in"),
-                "refused",
-                "refused",
-                Agreement::Yes,
-            ),
+            check("TCP ports, IPv6", Some("22, 80, 3306 open"), "22, 80 open", "22, 80 open", Agreement::Yes),
+            check("root by password", Some("let in"), "refused", "refused", Agreement::Yes),
             check(
                 "UDP ports, IPv6",
                 None,
@@ -82,40 +70,27 @@ fn history() -> Vec<Transaction> {
             notes: vec!["/etc/gai.conf was changed in between and is kept".to_owned()],
             ..transaction(
                 "20261122T195706123-8c1f",
-                Standing::RolledBack {
-                    because: "a step failed".to_owned(),
-                },
+                Standing::RolledBack { because: "a step failed".to_owned() },
             )
         },
         transaction("20261122T200106456-01af", Standing::Confirmed),
         transaction(
             "20261122T201006789-77d0",
-            Standing::Pending {
-                deadline: "2026-11-22T20:20:06.789Z".parse().unwrap(),
-            },
+            Standing::Pending { deadline: "2026-11-22T20:20:06.789Z".parse().unwrap() },
         ),
     ]
 }
 
 #[test]
 fn a_rehearsal_shows_before_and_after_and_names_the_rule_of_each_difference() {
-    insta::assert_snapshot!(verification::text(
-        &rehearsal(),
-        View {
-            colour: false,
-            width: 80
-        }
-    ));
+    insta::assert_snapshot!(verification::text(&rehearsal(), View { colour: false, width: 80 }));
 }
 
 #[test]
 fn a_verification_without_a_before_has_no_such_column() {
     let mut verification = rehearsal();
     verification.checks.retain(|check| check.agrees == Agreement::Yes);
-    verification
-        .checks
-        .iter_mut()
-        .for_each(|check| check.before = None);
+    verification.checks.iter_mut().for_each(|check| check.before = None);
     assert!(verification.holds());
     insta::assert_snapshot!(verification::text(&verification, View::default()));
 }
@@ -123,59 +98,33 @@ fn a_verification_without_a_before_has_no_such_column() {
 #[test]
 fn what_could_not_be_seen_does_not_hold() {
     let mut verification = rehearsal();
-    verification
-        .checks
-        .retain(|check| !matches!(check.agrees, Agreement::No(_)));
+    verification.checks.retain(|check| !matches!(check.agrees, Agreement::No(_)));
     assert!(!verification.holds());
 }
 
 #[test]
 fn a_history_lists_all_and_says_what_to_do_about_what_is_open() {
-    insta::assert_snapshot!(transaction::history_text(
-        &history(),
-        View {
-            colour: false,
-            width: 100
-        }
-    ));
+    insta::assert_snapshot!(transaction::history_text(&history(), View { colour: false, width: 100 }));
 }
 
 #[test]
 fn a_rolled_back_transaction_says_why_and_what_failed() {
-    insta::assert_snapshot!(transaction::text(
-        &history()[0],
-        View {
-            colour: false,
-            width: 80
-        }
-    ));
+    insta::assert_snapshot!(transaction::text(&history()[0], View { colour: false, width: 80 }));
 }
 
 #[test]
 fn json_reads_back_as_the_same_documents() {
     let document = verification::json(&rehearsal());
     let text = serde_json::to_string(&document).unwrap();
-    assert_eq!(
-        serde_json::from_str::<verification::Document>(&text).unwrap(),
-        document
-    );
+    assert_eq!(serde_json::from_str::<verification::Document>(&text).unwrap(), document);
     assert!(text.starts_with("{\"version\":1,\"holds\":false,"), "{text}");
 
     let document = transaction::json(&history()[2]);
     let text = serde_json::to_string(&document).unwrap();
-    assert_eq!(
-        serde_json::from_str::<transaction::Document>(&text).unwrap(),
-        document
-    );
-    assert!(
-        text.contains("\"state\":\"pending\",\"deadline\":\"2026-11-22T20:20:06.789Z\""),
-        "{text}"
-    );
+    assert_eq!(serde_json::from_str::<transaction::Document>(&text).unwrap(), document);
+    assert!(text.contains("\"state\":\"pending\",\"deadline\":\"2026-11-22T20:20:06.789Z\""), "{text}");
 
     let document = transaction::history_json(&history());
     let text = serde_json::to_string(&document).unwrap();
-    assert_eq!(
-        serde_json::from_str::<transaction::History>(&text).unwrap(),
-        document
-    );
+    assert_eq!(serde_json::from_str::<transaction::History>(&text).unwrap(), document);
 }

@@ -11,14 +11,9 @@ use crate::facts::{Account, Accounts, Fact, Group, PasswordState, Shadow};
 use super::Notes;
 
 pub(super) fn collect(notes: &mut Notes<'_>) -> Accounts {
-    for path in [
-        "/etc/gshadow",
-        "/etc/passwd-",
-        "/etc/shadow-",
-        "/etc/group-",
-        "/etc/nologin",
-        "/run/nologin",
-    ] {
+    for path in
+        ["/etc/gshadow", "/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/nologin", "/run/nologin"]
+    {
         notes.look_with_parents(Path::new(path));
     }
     foreign_accounts(notes);
@@ -62,21 +57,19 @@ fn parse_table<T>(
         if line.iter().all(u8::is_ascii_whitespace) || line.starts_with(b"#") {
             continue;
         }
-        let row = std::str::from_utf8(line)
-            .map_err(|_| "not UTF-8".to_owned())
-            .and_then(|line| {
-                let columns: Vec<_> = line.split(':').collect();
-                if line.starts_with(['+', '-']) {
-                    return Err("accounts from a network directory (NIS) are not known".to_owned());
-                }
-                if columns.len() != fields {
-                    return Err(format!("{} fields in place of {fields}", columns.len()));
-                }
-                if columns[0].is_empty() {
-                    return Err("a name is missing".to_owned());
-                }
-                parse(&columns, index + 1)
-            });
+        let row = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_owned()).and_then(|line| {
+            let columns: Vec<_> = line.split(':').collect();
+            if line.starts_with(['+', '-']) {
+                return Err("accounts from a network directory (NIS) are not known".to_owned());
+            }
+            if columns.len() != fields {
+                return Err(format!("{} fields in place of {fields}", columns.len()));
+            }
+            if columns[0].is_empty() {
+                return Err("a name is missing".to_owned());
+            }
+            parse(&columns, index + 1)
+        });
         match row {
             Ok(row) => rows.push(row),
             Err(why) => notes.problem(path, Some(index + 1), why),
@@ -98,10 +91,7 @@ fn account(columns: &[&str], line: usize) -> Result<Account, Malformed> {
 }
 
 fn group(columns: &[&str], line: usize) -> Result<Group, Malformed> {
-    let members = columns[3]
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty());
+    let members = columns[3].split(',').map(str::trim).filter(|name| !name.is_empty());
     Ok(Group {
         name: columns[0].to_owned(),
         gid: number(columns[2])?,
@@ -136,10 +126,7 @@ fn password(field: &str) -> PasswordState {
         Some(method) => {
             let digest = Sha256::digest(field.as_bytes());
             let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            PasswordState::Usable {
-                method: method.to_owned(),
-                digest,
-            }
+            PasswordState::Usable { method: method.to_owned(), digest }
         }
         None => PasswordState::Impossible,
     }
@@ -147,10 +134,8 @@ fn password(field: &str) -> PasswordState {
 
 /// The method of a hash that some password can have.
 fn method(field: &str) -> Option<&str> {
-    let is_crypt64 = |text: &str| {
-        text.bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte))
-    };
+    let is_crypt64 =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"./".contains(&byte));
     if let Some(rest) = field.strip_prefix('$') {
         let (method, rest) = rest.split_once('$')?;
         let hash = rest.rsplit('$').next().unwrap_or(rest);
@@ -171,12 +156,7 @@ fn shells(notes: &mut Notes<'_>) -> Fact<Vec<PathBuf>> {
     match text {
         Ok(text) => {
             let lines = text.lines().map(str::trim);
-            Fact::Known(
-                lines
-                    .filter(|line| line.starts_with('/'))
-                    .map(PathBuf::from)
-                    .collect(),
-            )
+            Fact::Known(lines.filter(|line| line.starts_with('/')).map(PathBuf::from).collect())
         }
         Err(error) if error.is_absent() => Fact::Known(Vec::new()),
         Err(error) => Fact::Unknown(error.to_string()),
@@ -243,10 +223,7 @@ fn number(text: &str) -> Result<u32, Malformed> {
 fn days(text: &str) -> Result<Option<i64>, Malformed> {
     match text.trim() {
         "" => Ok(None),
-        text => text
-            .parse()
-            .map(Some)
-            .map_err(|_| format!("{text:?} is not a number of days")),
+        text => text.parse().map(Some).map_err(|_| format!("{text:?} is not a number of days")),
     }
 }
 

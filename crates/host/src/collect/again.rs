@@ -11,31 +11,16 @@ use crate::{Host, Recorded};
 /// changed to what they will be. Nothing is asked of the machine, and sudo's own answers, which were about the old
 /// files, are left out.
 pub fn judge_sudo_again(facts: &mut Facts) {
-    let names = facts
-        .accounts
-        .users
-        .known()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let wanted = Wanted {
-        admins: names.iter().map(|user| user.name.clone()).collect(),
-        ..Wanted::default()
-    };
+    let names = facts.accounts.users.known().map(Vec::as_slice).unwrap_or_default();
+    let wanted = Wanted { admins: names.iter().map(|user| user.name.clone()).collect(), ..Wanted::default() };
     let recorded = Recorded::new(facts.clone());
     let mut notes = Notes::new(&recorded);
     let mut system = facts.system.clone();
     let policy = sudo::read(&mut notes, &system);
     let check = facts.sudoers.check.clone();
     let nobody_asked = BTreeMap::new();
-    let (listings, sudoers) = sudo::judge(
-        &mut notes,
-        &policy,
-        &facts.accounts,
-        &mut system,
-        &wanted,
-        check,
-        &nobody_asked,
-    );
+    let (listings, sudoers) =
+        sudo::judge(&mut notes, &policy, &facts.accounts, &mut system, &wanted, check, &nobody_asked);
     facts.sudo = listings;
     facts.sudoers = sudoers;
     facts.system.admin_group = system.admin_group;

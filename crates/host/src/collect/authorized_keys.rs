@@ -29,10 +29,8 @@ pub(super) fn collect(
                 }
                 Ok(_) => {}
                 Err(why) => {
-                    let main = config
-                        .files
-                        .first()
-                        .map_or(Path::new("/etc/ssh/sshd_config"), PathBuf::as_path);
+                    let main =
+                        config.files.first().map_or(Path::new("/etc/ssh/sshd_config"), PathBuf::as_path);
                     notes.problem(main, None, why);
                 }
             }
@@ -45,10 +43,7 @@ pub(super) fn collect(
 /// only where it stays in the home or in /etc.
 fn note(notes: &mut Notes<'_>, user: &Account, path: &Path) {
     notes.look_with_parents(path);
-    let home = notes
-        .host()
-        .resolve(&user.home)
-        .unwrap_or_else(|_| user.home.clone());
+    let home = notes.host().resolve(&user.home).unwrap_or_else(|_| user.home.clone());
     let plain = notes.host().resolve(path).is_ok_and(|resolved| resolved == path);
     let _ = notes.read_if(path, |resolved, _| {
         if plain || resolved.starts_with(&home) || resolved.starts_with("/etc") {
@@ -92,10 +87,7 @@ impl Account {
     /// Whether its shell lets anyone in: it is not `nologin` or `false`.
     pub fn can_log_in(&self) -> bool {
         let name = self.shell.file_name().map(|name| name.to_string_lossy());
-        !matches!(
-            name.as_deref(),
-            Some("nologin" | "false" | "sync" | "halt" | "shutdown")
-        )
+        !matches!(name.as_deref(), Some("nologin" | "false" | "sync" | "halt" | "shutdown"))
     }
 }
 
@@ -121,11 +113,7 @@ mod tests {
             ("%x", None),
             ("%", None),
         ] {
-            assert_eq!(
-                expand(pattern, &user).ok(),
-                expected.map(PathBuf::from),
-                "{pattern}"
-            );
+            assert_eq!(expand(pattern, &user).ok(), expected.map(PathBuf::from), "{pattern}");
         }
     }
 }

@@ -21,12 +21,7 @@ impl Kernel {
         legacy_tables: Fact<Vec<String>>,
         managers: Fact<Vec<Manager>>,
     ) -> FirewallFacts {
-        FirewallFacts {
-            ruleset: self.ruleset,
-            generation: self.generation,
-            legacy_tables,
-            managers,
-        }
+        FirewallFacts { ruleset: self.ruleset, generation: self.generation, legacy_tables, managers }
     }
 }
 
@@ -34,25 +29,16 @@ impl Kernel {
 pub(super) fn kernel() -> Kernel {
     let dump = || nf_tables::Connection::open()?.dump_ruleset();
     match dump() {
-        Ok(ruleset) => Kernel {
-            generation: Fact::Known(ruleset.generation),
-            ruleset: Fact::Known(ruleset),
-        },
+        Ok(ruleset) => Kernel { generation: Fact::Known(ruleset.generation), ruleset: Fact::Known(ruleset) },
         Err(error) => {
             let why = error.to_string();
-            Kernel {
-                ruleset: Fact::Unknown(why.clone()),
-                generation: Fact::Unknown(why),
-            }
+            Kernel { ruleset: Fact::Unknown(why.clone()), generation: Fact::Unknown(why) }
         }
     }
 }
 
 pub(super) fn of_image() -> Kernel {
-    Kernel {
-        ruleset: not_running("the kernel"),
-        generation: not_running("the kernel"),
-    }
+    Kernel { ruleset: not_running("the kernel"), generation: not_running("the kernel") }
 }
 
 /// Tables of the legacy `x_tables`, one for each name the kernel lists; its module not being loaded means none.
@@ -63,9 +49,7 @@ pub(super) fn legacy(proc: &Proc) -> Fact<Vec<String>> {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 tables.extend(
-                    text.lines()
-                        .filter(|line| !line.is_empty())
-                        .map(|table| format!("{family} {table}")),
+                    text.lines().filter(|line| !line.is_empty()).map(|table| format!("{family} {table}")),
                 );
             }
             Err(rustix::io::Errno::NOENT) => {}
@@ -98,49 +82,29 @@ pub(super) fn managers(
         active: matches!(unit.active.as_str(), "active" | "reloading" | "activating"),
         enabled: matches!(unit.enabled.as_str(), "enabled" | "enabled-runtime"),
     });
-    Fact::Known(
-        managers
-            .filter(|manager| manager.active || manager.enabled)
-            .collect(),
-    )
+    Fact::Known(managers.filter(|manager| manager.active || manager.enabled).collect())
 }
 
 /// Debian enables and starts ufw.service with the package; only this file makes it load rules.
 fn ufw_is_off(notes: &mut Notes<'_>) -> bool {
-    let text = notes
-        .read_text(Path::new("/etc/ufw/ufw.conf"))
-        .unwrap_or_default();
-    let last = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("ENABLED="))
-        .next_back();
+    let text = notes.read_text(Path::new("/etc/ufw/ufw.conf")).unwrap_or_default();
+    let last = text.lines().filter_map(|line| line.trim().strip_prefix("ENABLED=")).next_back();
     last.is_some_and(|value| !value.trim_matches(['"', '\'']).eq_ignore_ascii_case("yes"))
 }
 
 /// Links of the run levels: `OpenRC`'s by name, those of init scripts as `S20name`.
 fn started_by_scripts(notes: &mut Notes<'_>) -> Vec<Manager> {
-    let levels = [
-        "/etc/runlevels/boot",
-        "/etc/runlevels/default",
-        "/etc/rcS.d",
-        "/etc/rc2.d",
-        "/etc/rc3.d",
-    ];
+    let levels = ["/etc/runlevels/boot", "/etc/runlevels/default", "/etc/rcS.d", "/etc/rc2.d", "/etc/rc3.d"];
     let mut managers: Vec<Manager> = Vec::new();
     for level in levels.map(Path::new) {
         for link in notes.list(level).unwrap_or_default() {
-            let script = link.strip_prefix('S').map_or(link.as_str(), |rest| {
-                rest.trim_start_matches(|c: char| c.is_ascii_digit())
-            });
-            let is_firewall = units::FIREWALL
-                .iter()
-                .any(|unit| unit.strip_suffix(".service") == Some(script));
+            let script = link
+                .strip_prefix('S')
+                .map_or(link.as_str(), |rest| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+            let is_firewall =
+                units::FIREWALL.iter().any(|unit| unit.strip_suffix(".service") == Some(script));
             if is_firewall && managers.iter().all(|manager| manager.name != script) {
-                managers.push(Manager {
-                    name: script.to_owned(),
-                    active: false,
-                    enabled: true,
-                });
+                managers.push(Manager { name: script.to_owned(), active: false, enabled: true });
             }
         }
     }

@@ -44,9 +44,7 @@ impl Sockets {
         let held: BTreeSet<u64> = self.holders.sockets_of(pid).collect();
         let sockets = self.listening.as_deref().unwrap_or_default();
         let tcp = sockets.iter().filter(|socket| socket.protocol == Protocol::Tcp);
-        tcp.filter(|socket| held.contains(&socket.inode))
-            .map(|socket| socket.local)
-            .collect()
+        tcp.filter(|socket| held.contains(&socket.inode)).map(|socket| socket.local).collect()
     }
 }
 
@@ -55,16 +53,10 @@ pub(super) fn live(proc: &Proc) -> Sockets {
     let listening = listening(proc);
     let inodes = listening.iter().flatten().map(|socket| socket.inode).collect();
     match proc.holders(&inodes) {
-        Ok(holders) => Sockets {
-            listening,
-            unseen: holders.unseen,
-            holders,
-        },
-        Err(errno) => Sockets {
-            listening: Err(format!("/proc: {errno}")),
-            holders: Holders::default(),
-            unseen: 0,
-        },
+        Ok(holders) => Sockets { listening, unseen: holders.unseen, holders },
+        Err(errno) => {
+            Sockets { listening: Err(format!("/proc: {errno}")), holders: Holders::default(), unseen: 0 }
+        }
     }
 }
 
@@ -79,20 +71,15 @@ fn asked() -> Result<Vec<Socket>, netlink::Error> {
     let mut sockets = Vec::new();
     for (transport, protocol) in [(Transport::Tcp, Protocol::Tcp), (Transport::Udp, Protocol::Udp)] {
         let bound = bound_sockets(&mut netlink, transport)?;
-        sockets.extend(
-            bound
-                .into_iter()
-                .filter(|socket| socket.peer.is_none())
-                .map(|socket| Socket {
-                    protocol,
-                    local: socket.address,
-                    peer: SocketAddr::new(socket.address.ip(), 0),
-                    state: if protocol == Protocol::Tcp { LISTEN } else { CLOSE },
-                    inode: socket.inode.into(),
-                    v6_only: socket.v6_only.unwrap_or(false),
-                    link: socket.interface.unwrap_or(0),
-                }),
-        );
+        sockets.extend(bound.into_iter().filter(|socket| socket.peer.is_none()).map(|socket| Socket {
+            protocol,
+            local: socket.address,
+            peer: SocketAddr::new(socket.address.ip(), 0),
+            state: if protocol == Protocol::Tcp { LISTEN } else { CLOSE },
+            inode: socket.inode.into(),
+            v6_only: socket.v6_only.unwrap_or(false),
+            link: socket.interface.unwrap_or(0),
+        }));
     }
     Ok(sockets)
 }
@@ -138,15 +125,7 @@ fn socket(line: &str, protocol: Protocol) -> Option<Socket> {
     let peer = address(fields.next()?)?;
     let state = u8::from_str_radix(fields.next()?, 16).ok()?;
     let inode = fields.nth(5)?.parse().ok()?;
-    Some(Socket {
-        protocol,
-        local,
-        peer,
-        state,
-        inode,
-        v6_only: false,
-        link: 0,
-    })
+    Some(Socket { protocol, local, peer, state, inode, v6_only: false, link: 0 })
 }
 
 /// `0100007F:0016`: each 32-bit word of the address in the machine's own byte order, the port in hexadecimal.

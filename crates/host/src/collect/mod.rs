@@ -66,11 +66,8 @@ fn live(host: &dyn Host, wanted: &Wanted) -> Facts {
             let choice = choice.clone();
             scope.spawn(move || question(host, &choice))
         };
-        let (version, dump, defaults) = (
-            ask_sshd(ssh::version),
-            ask_sshd(ssh::dump),
-            ask_sshd(ssh::defaults),
-        );
+        let (version, dump, defaults) =
+            (ask_sshd(ssh::version), ask_sshd(ssh::dump), ask_sshd(ssh::defaults));
         let network = network::live(&sockets);
 
         let mut system = system::collect(&mut notes);
@@ -107,10 +104,7 @@ fn live(host: &dyn Host, wanted: &Wanted) -> Facts {
         system.units = units;
         let firewall = firewall.with(legacy, managers);
         if sockets.unseen > 0 {
-            let what = format!(
-                "{} processes could not be looked into for their sockets",
-                sockets.unseen
-            );
+            let what = format!("{} processes could not be looked into for their sockets", sockets.unseen);
             notes.problem("/proc".as_ref(), None, what);
         }
         Facts {
@@ -139,15 +133,8 @@ fn image(host: &dyn Host, wanted: &Wanted) -> Facts {
     let units = units::facts(units);
     let policy = sudo::read(&mut notes, &system);
     let check = not_running("visudo");
-    let (sudo, sudoers) = sudo::judge(
-        &mut notes,
-        &policy,
-        &accounts,
-        &mut system,
-        wanted,
-        check,
-        &BTreeMap::new(),
-    );
+    let (sudo, sudoers) =
+        sudo::judge(&mut notes, &policy, &accounts, &mut system, wanted, check, &BTreeMap::new());
     let ssh = SshFacts {
         program: Fact::Known(choice.program),
         version: not_running("sshd"),
@@ -174,25 +161,12 @@ fn image(host: &dyn Host, wanted: &Wanted) -> Facts {
 
 fn common(source: Source, system: System, accounts: Accounts, notes: Notes<'_>) -> Facts {
     let now = jiff::Timestamp::now();
-    let taken_at = jiff::Timestamp::from_second(now.as_second())
-        .unwrap_or(now)
-        .to_string();
+    let taken_at = jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
     let today = now.as_second().div_euclid(24 * 60 * 60);
-    let Notes {
-        files, mut problems, ..
-    } = notes;
+    let Notes { files, mut problems, .. } = notes;
     problems.sort();
     problems.dedup();
-    Facts {
-        taken_at,
-        today,
-        source,
-        system,
-        accounts,
-        files,
-        problems,
-        ..Facts::default()
-    }
+    Facts { taken_at, today, source, system, accounts, files, problems, ..Facts::default() }
 }
 
 /// A fact that only a running machine has.
@@ -202,17 +176,11 @@ fn not_running<T>(what: &'static str) -> Fact<T> {
 
 /// A thread's result; a bug that ended it is one more thing that is not known.
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> Result<T, String> {
-    thread
-        .join()
-        .map_err(|_| "the thread that read it ended by a panic".to_owned())
+    thread.join().map_err(|_| "the thread that read it ended by a panic".to_owned())
 }
 
 /// The output of a program that ended well.
 fn asked(host: &dyn Host, query: &Query) -> Result<Output, String> {
     let output = host.ask(query).map_err(|error| error.to_string())?;
-    if output.success() {
-        Ok(output)
-    } else {
-        Err(format!("{}: {}", query.program(), output.complaint()))
-    }
+    if output.success() { Ok(output) } else { Err(format!("{}: {}", query.program(), output.complaint())) }
 }

@@ -32,11 +32,7 @@ pub(super) fn live(sockets: &Sockets) -> Network {
                 links: Fact::Known(
                     links
                         .into_iter()
-                        .map(|link| Link {
-                            index: link.index,
-                            name: link.name,
-                            up: link.up,
-                        })
+                        .map(|link| Link { index: link.index, name: link.name, up: link.up })
                         .collect(),
                 ),
             }
@@ -66,11 +62,7 @@ type Dump = (Vec<route::Link>, Vec<route::Address>, Vec<route::Route>);
 fn dump() -> Result<Dump, String> {
     let dump = || {
         let mut socket = Netlink::open(netlink::Protocol::Route)?;
-        Ok((
-            route::links(&mut socket)?,
-            route::addresses(&mut socket)?,
-            route::routes(&mut socket)?,
-        ))
+        Ok((route::links(&mut socket)?, route::addresses(&mut socket)?, route::routes(&mut socket)?))
     };
     dump().map_err(|error: netlink::Error| error.to_string())
 }
@@ -78,18 +70,13 @@ fn dump() -> Result<Dump, String> {
 fn addresses_of(addresses: &[route::Address], names: &BTreeMap<u32, String>) -> Vec<Address> {
     let named = addresses.iter().filter_map(|address| {
         let link = names.get(&address.index)?.clone();
-        Some(Address {
-            link,
-            address: IpNet::new(address.address, address.prefix).ok()?,
-        })
+        Some(Address { link, address: IpNet::new(address.address, address.prefix).ok()? })
     });
     named.collect()
 }
 
 fn routes_of(routes: &[route::Route], names: &BTreeMap<u32, String>) -> Vec<Route> {
-    let main = routes
-        .iter()
-        .filter(|route| route.table == MAIN_TABLE && route.kind == UNICAST);
+    let main = routes.iter().filter(|route| route.table == MAIN_TABLE && route.kind == UNICAST);
     main.filter_map(|route| {
         Some(Route {
             to: IpNet::new(route.destination, route.prefix).ok()?,
@@ -118,12 +105,8 @@ fn listeners(sockets: &Sockets, names: &BTreeMap<u32, String>) -> Vec<Listener> 
             address: socket.local.ip(),
             port: socket.local.port(),
             v6_only: socket.v6_only,
-            link: (socket.link != 0).then(|| {
-                names
-                    .get(&socket.link)
-                    .cloned()
-                    .unwrap_or_else(|| format!("link {}", socket.link))
-            }),
+            link: (socket.link != 0)
+                .then(|| names.get(&socket.link).cloned().unwrap_or_else(|| format!("link {}", socket.link))),
             owners: {
                 let pids = sockets.holders.by_inode.get(&socket.inode);
                 pids.into_iter().flatten().map(|pid| owner(*pid)).collect()

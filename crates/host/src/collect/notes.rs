@@ -7,13 +7,8 @@ use crate::facts::{Content, Entry, EntryKind, FileFact, Problem};
 use crate::{Error, Host, Kind, Metadata};
 
 /// Files whose bytes are secrets.
-const SECRET_FILES: [&str; 5] = [
-    "/etc/shadow",
-    "/etc/shadow-",
-    "/etc/gshadow",
-    "/etc/gshadow-",
-    "/etc/security/opasswd",
-];
+const SECRET_FILES: [&str; 5] =
+    ["/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/security/opasswd"];
 
 /// The notes of one collector.
 pub(crate) struct Notes<'a> {
@@ -24,11 +19,7 @@ pub(crate) struct Notes<'a> {
 
 impl<'a> Notes<'a> {
     pub(crate) fn new(host: &'a dyn Host) -> Self {
-        Self {
-            host,
-            files: BTreeMap::new(),
-            problems: Vec::new(),
-        }
+        Self { host, files: BTreeMap::new(), problems: Vec::new() }
     }
 
     pub(crate) fn host(&self) -> &'a dyn Host {
@@ -38,11 +29,7 @@ impl<'a> Notes<'a> {
     /// Notes a thing that was not understood.
     pub(crate) fn problem(&mut self, path: &Path, line: Option<usize>, what: impl Into<String>) {
         let path = PathBuf::from(path.to_string_lossy().into_owned());
-        self.problems.push(Problem {
-            path,
-            line,
-            what: what.into(),
-        });
+        self.problems.push(Problem { path, line, what: what.into() });
     }
 
     /// Notes what stands at a path, without its bytes.
@@ -89,11 +76,8 @@ impl<'a> Notes<'a> {
         may_keep: impl Fn(&Path, &[u8]) -> Result<(), &'static str>,
     ) -> Result<Vec<u8>, Error> {
         self.look(path)?;
-        let resolved = self
-            .files
-            .get(path)
-            .and_then(FileFact::entry)
-            .and_then(|entry| entry.resolved.clone());
+        let resolved =
+            self.files.get(path).and_then(FileFact::entry).and_then(|entry| entry.resolved.clone());
         let target = resolved.unwrap_or_else(|| path.to_owned());
         let bytes = self.host.read(path);
         let content = match &bytes {
@@ -141,9 +125,7 @@ impl<'a> Notes<'a> {
     /// The text of bytes that were read from a path.
     pub(crate) fn text_of(&mut self, path: &Path, bytes: &[u8]) -> String {
         if std::str::from_utf8(bytes).is_err() {
-            let line = bytes
-                .split(|byte| *byte == b'\n')
-                .position(|line| std::str::from_utf8(line).is_err());
+            let line = bytes.split(|byte| *byte == b'\n').position(|line| std::str::from_utf8(line).is_err());
             self.problem(path, line.map(|line| line + 1), "not UTF-8");
         }
         String::from_utf8_lossy(bytes).into_owned()
@@ -158,51 +140,26 @@ impl<'a> Notes<'a> {
             (FileFact::Present(old), FileFact::Present(new)) => {
                 let (content, names) = (old.content.take().or(new.content), old.names.take().or(new.names));
                 let content_unknown = old.content_unknown.take().or(new.content_unknown);
-                *old = Entry {
-                    content,
-                    names,
-                    content_unknown,
-                    ..new
-                };
+                *old = Entry { content, names, content_unknown, ..new };
             }
             (old, new) => *old = new,
         }
     }
 
     fn entry(&self, path: &Path, metadata: Metadata) -> Entry {
-        let Metadata {
-            kind,
-            mode,
-            uid,
-            gid,
-            size,
-            mtime,
-        } = metadata;
+        let Metadata { kind, mode, uid, gid, size, mtime } = metadata;
         let mut resolved = None;
         let kind = match kind {
             Kind::File => EntryKind::File,
             Kind::Directory => EntryKind::Directory,
             Kind::Other => EntryKind::Other,
             Kind::Symlink => {
-                resolved = self
-                    .host
-                    .resolve(path)
-                    .ok()
-                    .filter(|path| path.to_str().is_some());
+                resolved = self.host.resolve(path).ok().filter(|path| path.to_str().is_some());
                 let target = self.host.read_link(path).unwrap_or_default();
                 EntryKind::Symlink(PathBuf::from(target.to_string_lossy().into_owned()))
             }
         };
-        Entry {
-            kind,
-            mode,
-            uid,
-            gid,
-            size,
-            mtime,
-            resolved,
-            ..Entry::default()
-        }
+        Entry { kind, mode, uid, gid, size, mtime, resolved, ..Entry::default() }
     }
 
     /// Facts are JSON, whose texts are UTF-8: another path is noted as a problem, and not looked at.
@@ -211,10 +168,7 @@ impl<'a> Notes<'a> {
             return None;
         }
         self.problem(path, None, "a path that is not UTF-8 was not looked at");
-        Some(Error::System {
-            path: path.to_owned(),
-            errno: rustix::io::Errno::ILSEQ,
-        })
+        Some(Error::System { path: path.to_owned(), errno: rustix::io::Errno::ILSEQ })
     }
 }
 
@@ -234,8 +188,7 @@ fn not_secret(path: &Path, bytes: &[u8]) -> Result<(), &'static str> {
 
 /// Whether a passwd(5) has hashes in place of `x`.
 fn holds_hashes(bytes: &[u8]) -> bool {
-    let second_fields = bytes
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b':').nth(1));
+    let second_fields =
+        bytes.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b':').nth(1));
     second_fields.into_iter().any(|field| field.len() >= 13)
 }

@@ -30,10 +30,7 @@ pub(super) fn masters(proc: &Proc, sockets: &Sockets) -> Fact<Vec<Master>> {
     let mut pids: Vec<u32> = sockets.holders.by_inode.values().flatten().copied().collect();
     pids.sort_unstable();
     pids.dedup();
-    let masters: Vec<Master> = pids
-        .into_iter()
-        .filter_map(|pid| master(proc, sockets, pid))
-        .collect();
+    let masters: Vec<Master> = pids.into_iter().filter_map(|pid| master(proc, sockets, pid)).collect();
     if masters.is_empty() && sockets.unseen > 0 {
         return Fact::Unknown(format!("{} processes could not be looked into", sockets.unseen));
     }
@@ -66,9 +63,8 @@ fn is_sshd(program: &Path) -> bool {
 /// which stand in there joined by spaces.
 fn original_arguments(shown: Vec<String>) -> Vec<String> {
     let title = shown.first().map(|first| first.trim_end_matches('\0'));
-    let inner = title
-        .and_then(|title| title.strip_prefix("sshd: "))
-        .and_then(|rest| rest.split_once(" [listener]"));
+    let inner =
+        title.and_then(|title| title.strip_prefix("sshd: ")).and_then(|rest| rest.split_once(" [listener]"));
     match inner {
         Some((arguments, _)) => arguments.split(' ').map(str::to_owned).collect(),
         None => shown,
@@ -93,18 +89,9 @@ pub(super) fn finish(
         let by_process = (master.started, Started::Process);
         let by_file = pid_file_time(host, &config.pid_file, master.pid).map(|time| (time, Started::PidFile));
         let by_unit = unit_of(proc, units, master.pid).map(|time| (time, Started::Unit));
-        let later = [by_file, by_unit]
-            .into_iter()
-            .flatten()
-            .filter(|(time, _)| *time >= master.started);
+        let later = [by_file, by_unit].into_iter().flatten().filter(|(time, _)| *time >= master.started);
         let (started, started_by) = later.max_by_key(|(time, _)| *time).unwrap_or(by_process);
-        Server {
-            pid: master.pid,
-            argv: master.argv,
-            started,
-            started_by,
-            listens: master.listens,
-        }
+        Server { pid: master.pid, argv: master.argv, started, started_by, listens: master.listens }
     };
     Fact::Known(masters.into_iter().map(server).collect())
 }
@@ -114,22 +101,15 @@ fn pid_file_time(host: &dyn Host, path: &Path, pid: u32) -> Option<i64> {
     let text = host.read(path).ok()?;
     let named: u32 = std::str::from_utf8(&text).ok()?.trim().parse().ok()?;
     let path = host.resolve(path).ok()?;
-    (named == pid)
-        .then(|| host.metadata(&path).map(|found| found.mtime).ok())
-        .flatten()
+    (named == pid).then(|| host.metadata(&path).map(|found| found.mtime).ok()).flatten()
 }
 
 fn unit_of(proc: &Proc, units: &[Shown], pid: u32) -> Option<i64> {
     let ours = |shown: &&Shown| {
         shown.main_pid == pid
-            || proc
-                .stat(pid)
-                .is_some_and(|stat| stat.parent != 1 && shown.main_pid == stat.parent)
+            || proc.stat(pid).is_some_and(|stat| stat.parent != 1 && shown.main_pid == stat.parent)
     };
-    let found = units
-        .iter()
-        .filter(|shown| shown.main_pid != 0 && shown.unit.since != 0)
-        .find(ours)?;
+    let found = units.iter().filter(|shown| shown.main_pid != 0 && shown.unit.since != 0).find(ours)?;
     Some(found.unit.since)
 }
 

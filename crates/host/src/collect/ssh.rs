@@ -27,33 +27,19 @@ pub(super) struct Choice {
 /// What some process calls sshd elsewhere is never run.
 pub(super) fn choose(host: &dyn Host, masters: &Fact<Vec<Master>>) -> Choice {
     let masters = masters.known().map(Vec::as_slice).unwrap_or_default();
-    let running = masters
-        .iter()
-        .filter(|master| master.real_user == Some(0))
-        .find(|master| {
-            let directory = master.program.parent();
-            PROGRAM_DIRECTORIES
-                .iter()
-                .any(|trusted| directory == Some(Path::new(trusted)))
-                && query::trusted(host, &master.program).is_ok()
-        });
-    let program = running
-        .map(|master| master.program.clone())
-        .or_else(|| query::find(host, "sshd"));
+    let running = masters.iter().filter(|master| master.real_user == Some(0)).find(|master| {
+        let directory = master.program.parent();
+        PROGRAM_DIRECTORIES.iter().any(|trusted| directory == Some(Path::new(trusted)))
+            && query::trusted(host, &master.program).is_ok()
+    });
+    let program = running.map(|master| master.program.clone()).or_else(|| query::find(host, "sshd"));
     let explicit = running.and_then(|master| config_argument(&master.argv));
     let built_in = || {
         let places = ["/etc/ssh/sshd_config", "/usr/etc/ssh/sshd_config"].map(PathBuf::from);
         let [first, _] = places.clone();
-        places
-            .into_iter()
-            .find(|path| host.metadata(path).is_ok())
-            .unwrap_or(first)
+        places.into_iter().find(|path| host.metadata(path).is_ok()).unwrap_or(first)
     };
-    Choice {
-        program,
-        explicit: explicit.is_some(),
-        main_file: explicit.unwrap_or_else(built_in),
-    }
+    Choice { program, explicit: explicit.is_some(), main_file: explicit.unwrap_or_else(built_in) }
 }
 
 /// The value of `-f`, as getopt(3) finds it, where it is an absolute path.
@@ -65,18 +51,12 @@ fn config_argument(argv: &[String]) -> Option<PathBuf> {
         let Some(letters) = argument.strip_prefix('-') else {
             continue;
         };
-        let Some((at, letter)) = letters
-            .char_indices()
-            .find(|(_, letter)| WITH_VALUE.contains(*letter))
+        let Some((at, letter)) = letters.char_indices().find(|(_, letter)| WITH_VALUE.contains(*letter))
         else {
             continue;
         };
         let attached = &letters[at + letter.len_utf8()..];
-        let value = if attached.is_empty() {
-            arguments.next().map(String::as_str)
-        } else {
-            Some(attached)
-        };
+        let value = if attached.is_empty() { arguments.next().map(String::as_str) } else { Some(attached) };
         if letter == 'f' {
             found = value.map(PathBuf::from);
         }
@@ -89,9 +69,7 @@ pub(super) fn version(host: &dyn Host, choice: &Choice) -> Fact<String> {
         return Fact::Unknown("sshd is not installed".to_owned());
     }
     // Old versions know no such option, and say their name in the complaint.
-    match host.ask(&Query::SshdVersion {
-        program: choice.program.clone(),
-    }) {
+    match host.ask(&Query::SshdVersion { program: choice.program.clone() }) {
         Ok(output) => {
             let text = format!("{}\n{}", output.text(), String::from_utf8_lossy(&output.stderr));
             match parse_version(&text) {
@@ -127,24 +105,11 @@ fn parse_version(text: &str) -> Option<String> {
 
 pub(super) fn dump(host: &dyn Host, choice: &Choice) -> Fact<String> {
     let config = choice.explicit.then(|| choice.main_file.clone());
-    answer(
-        host,
-        choice,
-        &Query::SshdDump {
-            program: choice.program.clone(),
-            config,
-        },
-    )
+    answer(host, choice, &Query::SshdDump { program: choice.program.clone(), config })
 }
 
 pub(super) fn defaults(host: &dyn Host, choice: &Choice) -> Fact<String> {
-    answer(
-        host,
-        choice,
-        &Query::SshdDefaults {
-            program: choice.program.clone(),
-        },
-    )
+    answer(host, choice, &Query::SshdDefaults { program: choice.program.clone() })
 }
 
 fn answer(host: &dyn Host, choice: &Choice, query: &Query) -> Fact<String> {
@@ -180,10 +145,7 @@ mod tests {
         let answer = "OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025\n";
         assert_eq!(parse_version(answer).as_deref(), Some("OpenSSH_10.0p2 Debian-7"));
         let complaint = "sshd: invalid option -- 'V'\nOpenSSH_8.4p1 Debian-5, OpenSSL 1.1.1n\nusage: sshd\n";
-        assert_eq!(
-            parse_version(complaint).as_deref(),
-            Some("OpenSSH_8.4p1 Debian-5")
-        );
+        assert_eq!(parse_version(complaint).as_deref(), Some("OpenSSH_8.4p1 Debian-5"));
         assert_eq!(parse_version("dropbear"), None);
     }
 }

@@ -32,11 +32,7 @@ pub(super) fn collect(notes: &mut Notes<'_>, main: &Path) -> Config {
     let drop_ins = Path::new("/etc/ssh/sshd_config.d");
     notes.look_with_parents(drop_ins);
     let _ = notes.list(drop_ins);
-    let noting = Noting {
-        host: notes.host(),
-        notes: RefCell::new(notes),
-        read: RefCell::default(),
-    };
+    let noting = Noting { host: notes.host(), notes: RefCell::new(notes), read: RefCell::default() };
     let configuration = Configuration::load(&noting, main);
     let mut config = Config {
         files: noting.read.into_inner(),
@@ -51,9 +47,7 @@ pub(super) fn collect(notes: &mut Notes<'_>, main: &Path) -> Config {
                 default_holds &= directive.scope != ScopeId::MAIN;
                 config.add_key_files(&directive.arguments);
             }
-            Keyword::HostKey => config
-                .host_keys
-                .extend(directive.arguments.first().map(PathBuf::from)),
+            Keyword::HostKey => config.host_keys.extend(directive.arguments.first().map(PathBuf::from)),
             Keyword::PidFile => {
                 config.pid_file = directive.arguments.first().map(PathBuf::from).unwrap_or_default();
             }
@@ -87,10 +81,7 @@ impl Files for Noting<'_, '_> {
         }
         match notes.read(path) {
             // sshd reads a directory as an empty file.
-            Err(Error::NotAFile {
-                kind: crate::Kind::Directory,
-                ..
-            }) => Ok(Vec::new()),
+            Err(Error::NotAFile { kind: crate::Kind::Directory, .. }) => Ok(Vec::new()),
             Err(error) if error.is_absent() => Err(io::ErrorKind::NotFound.into()),
             read => read.map_err(io::Error::other),
         }
@@ -103,11 +94,7 @@ impl Files for Noting<'_, '_> {
             let _ = notes.list(directory);
         }
         // A name that is not UTF-8 has been noted as a problem of its directory.
-        self.host
-            .glob(pattern)
-            .into_iter()
-            .filter(|path| path.to_str().is_some())
-            .collect()
+        self.host.glob(pattern).into_iter().filter(|path| path.to_str().is_some()).collect()
     }
 }
 

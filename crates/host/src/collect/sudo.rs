@@ -38,9 +38,7 @@ pub(super) fn check(host: &dyn Host) -> Fact<Option<String>> {
 /// `sudo -l -U NAME` for each.
 pub(super) fn ask(host: &dyn Host, names: &[String]) -> BTreeMap<String, Result<SudoListing, String>> {
     let asked = names.iter().map(|name| {
-        let listing = host
-            .ask(&Query::SudoList { user: name.clone() })
-            .map_err(|error| error.to_string());
+        let listing = host.ask(&Query::SudoList { user: name.clone() }).map_err(|error| error.to_string());
         let listing = listing.and_then(|output| {
             sudoers::parse_listing(&output.text()).map_err(|why| match output.success() {
                 true => why,
@@ -71,13 +69,9 @@ pub(super) fn judge(
     check: Fact<Option<String>>,
     asked: &BTreeMap<String, Result<SudoListing, String>>,
 ) -> (BTreeMap<String, Fact<SudoListing>>, Sudoers) {
-    let machine = Machine {
-        hostname: system.hostname.known().cloned().unwrap_or_default(),
-    };
-    let root = subject("root", accounts).unwrap_or_else(|_| Subject {
-        name: "root".to_owned(),
-        ..Subject::default()
-    });
+    let machine = Machine { hostname: system.hostname.known().cloned().unwrap_or_default() };
+    let root = subject("root", accounts)
+        .unwrap_or_else(|_| Subject { name: "root".to_owned(), ..Subject::default() });
     if let Fact::Known(Some(policy)) = policy {
         for (place, why) in &policy.errors {
             notes.problem(&place.file, (place.line > 0).then_some(place.line), why.clone());
@@ -92,38 +86,22 @@ pub(super) fn judge(
     };
     let mut listings = BTreeMap::new();
     for name in candidates(accounts, wanted) {
-        let listing = combine(
-            notes,
-            &name,
-            by_files(&subject(&name, accounts)),
-            asked.get(&name),
-        );
+        let listing = combine(notes, &name, by_files(&subject(&name, accounts)), asked.get(&name));
         listings.insert(name, listing);
     }
     system.admin_group = admin_group(accounts, |group| {
-        let member = Subject {
-            name: String::new(),
-            uid: u32::MAX,
-            groups: vec![group],
-        };
+        let member = Subject { name: String::new(), uid: u32::MAX, groups: vec![group] };
         by_files(&Ok(member))
     });
     let facts = Sudoers {
         files: match policy {
-            Fact::Known(policy) => Fact::Known(
-                policy
-                    .as_ref()
-                    .map(|policy| policy.files.clone())
-                    .unwrap_or_default(),
-            ),
+            Fact::Known(policy) => {
+                Fact::Known(policy.as_ref().map(|policy| policy.files.clone()).unwrap_or_default())
+            }
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
         },
         check,
-        defaults: policy
-            .known()
-            .and_then(Option::as_ref)
-            .map(telling_defaults)
-            .unwrap_or_default(),
+        defaults: policy.known().and_then(Option::as_ref).map(telling_defaults).unwrap_or_default(),
     };
     (listings, facts)
 }
@@ -140,23 +118,14 @@ fn combine(
         (Ok(listing), Some(Ok(said)))
             if (listing.all, listing.no_password) == (said.all, said.no_password) =>
         {
-            Fact::Known(SudoListing {
-                confirmed_by_sudo: true,
-                ..listing
-            })
+            Fact::Known(SudoListing { confirmed_by_sudo: true, ..listing })
         }
         (Ok(_), Some(Ok(said))) => {
             let what = format!("sudo -l says otherwise of {name} than these files do, read by this program");
             notes.problem(Path::new("/etc/sudoers"), None, what);
-            Fact::Known(SudoListing {
-                confirmed_by_sudo: true,
-                ..said.clone()
-            })
+            Fact::Known(SudoListing { confirmed_by_sudo: true, ..said.clone() })
         }
-        (Err(_), Some(Ok(said))) => Fact::Known(SudoListing {
-            confirmed_by_sudo: true,
-            ..said.clone()
-        }),
+        (Err(_), Some(Ok(said))) => Fact::Known(SudoListing { confirmed_by_sudo: true, ..said.clone() }),
         (Err(why), None | Some(Err(_))) => Fact::Unknown(why),
     }
 }
@@ -164,35 +133,18 @@ fn combine(
 /// Accounts that can log in, and those that were asked for.
 fn candidates(accounts: &Accounts, wanted: &Wanted) -> BTreeSet<String> {
     let users = accounts.users.known().map(Vec::as_slice).unwrap_or_default();
-    let mut names: BTreeSet<String> = users
-        .iter()
-        .filter(|user| user.can_log_in())
-        .map(|user| user.name.clone())
-        .collect();
-    names.extend(
-        wanted
-            .admins
-            .iter()
-            .filter(|name| users.iter().any(|user| user.name == **name))
-            .cloned(),
-    );
+    let mut names: BTreeSet<String> =
+        users.iter().filter(|user| user.can_log_in()).map(|user| user.name.clone()).collect();
+    names.extend(wanted.admins.iter().filter(|name| users.iter().any(|user| user.name == **name)).cloned());
     names
 }
 
 fn subject(name: &str, accounts: &Accounts) -> Result<Subject, String> {
     let known = |fact: Option<&str>| fact.unwrap_or_default().to_owned();
-    let users = accounts
-        .users
-        .known()
-        .ok_or_else(|| known(accounts.users.unknown()))?;
-    let groups = accounts
-        .groups
-        .known()
-        .ok_or_else(|| known(accounts.groups.unknown()))?;
-    let user = users
-        .iter()
-        .find(|user| user.name == name)
-        .ok_or_else(|| format!("there is no account {name}"))?;
+    let users = accounts.users.known().ok_or_else(|| known(accounts.users.unknown()))?;
+    let groups = accounts.groups.known().ok_or_else(|| known(accounts.groups.unknown()))?;
+    let user =
+        users.iter().find(|user| user.name == name).ok_or_else(|| format!("there is no account {name}"))?;
     let mut member_of: Vec<(String, u32)> = groups
         .iter()
         .filter(|group| group.gid == user.gid || group.members.iter().any(|member| member == name))
@@ -201,11 +153,7 @@ fn subject(name: &str, accounts: &Accounts) -> Result<Subject, String> {
     if !member_of.iter().any(|(_, gid)| *gid == user.gid) {
         member_of.push((String::new(), user.gid));
     }
-    Ok(Subject {
-        name: name.to_owned(),
-        uid: user.uid,
-        groups: member_of,
-    })
+    Ok(Subject { name: name.to_owned(), uid: user.uid, groups: member_of })
 }
 
 /// The first group whose members may run everything as root.
@@ -231,10 +179,7 @@ fn admin_group(
 }
 
 fn telling_defaults(policy: &Policy) -> Vec<SudoDefault> {
-    let telling = policy
-        .defaults
-        .iter()
-        .filter(|setting| TELLING_DEFAULTS.contains(&setting.name.as_str()));
+    let telling = policy.defaults.iter().filter(|setting| TELLING_DEFAULTS.contains(&setting.name.as_str()));
     telling
         .map(|setting| SudoDefault {
             name: setting.name.clone(),

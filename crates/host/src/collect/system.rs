@@ -84,10 +84,7 @@ fn hostname(notes: &mut Notes<'_>) -> Fact<String> {
         return Fact::Known(name);
     }
     match configured {
-        Ok(text) => match text
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty() && !line.starts_with('#'))
+        Ok(text) => match text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'))
         {
             Some(name) => Fact::Known(name.to_owned()),
             None => Fact::Unknown("/etc/hostname is empty".to_owned()),
@@ -124,30 +121,17 @@ fn parse_os_release(text: &str) -> OsRelease {
     let value = |key: &str| values.get(key).filter(|value| !value.is_empty()).cloned();
     let id = value("ID").unwrap_or_else(|| "linux".to_owned());
     OsRelease {
-        like: value("ID_LIKE")
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect(),
+        like: value("ID_LIKE").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
         version: value("VERSION_ID"),
-        name: value("PRETTY_NAME")
-            .or_else(|| value("NAME"))
-            .unwrap_or_else(|| id.clone()),
+        name: value("PRETTY_NAME").or_else(|| value("NAME")).unwrap_or_else(|| id.clone()),
         id,
     }
 }
 
 fn unquoted(value: &str) -> String {
     for quote in ['"', '\''] {
-        if let Some(inner) = value
-            .strip_prefix(quote)
-            .and_then(|value| value.strip_suffix(quote))
-        {
-            return inner
-                .replace("\\\"", "\"")
-                .replace("\\$", "$")
-                .replace("\\`", "`")
-                .replace("\\\\", "\\");
+        if let Some(inner) = value.strip_prefix(quote).and_then(|value| value.strip_suffix(quote)) {
+            return inner.replace("\\\"", "\"").replace("\\$", "$").replace("\\`", "`").replace("\\\\", "\\");
         }
     }
     value.to_owned()

@@ -44,11 +44,7 @@ pub(super) fn live(host: &dyn Host) -> Fact<Vec<Shown>> {
     if host.metadata(Path::new("/run/systemd/system")).is_err() {
         return Fact::Known(Vec::new());
     }
-    let mut units: Vec<String> = SSH
-        .iter()
-        .chain(&FIREWALL)
-        .map(|name| (*name).to_owned())
-        .collect();
+    let mut units: Vec<String> = SSH.iter().chain(&FIREWALL).map(|name| (*name).to_owned()).collect();
     units.extend(our_units(host));
     match asked(host, &Query::SystemctlShow { units }) {
         Ok(output) => Fact::Known(parse(&output.text())),
@@ -65,13 +61,9 @@ pub(super) fn facts(shown: Fact<Vec<Shown>>) -> Fact<Vec<Unit>> {
 
 pub(super) fn of_ssh(units: &Fact<Vec<Unit>>) -> Fact<Vec<Unit>> {
     match units {
-        Fact::Known(units) => Fact::Known(
-            units
-                .iter()
-                .filter(|unit| SSH.contains(&unit.name.as_str()))
-                .cloned()
-                .collect(),
-        ),
+        Fact::Known(units) => {
+            Fact::Known(units.iter().filter(|unit| SSH.contains(&unit.name.as_str())).cloned().collect())
+        }
         Fact::Unknown(why) => Fact::Unknown(why.clone()),
     }
 }
@@ -94,10 +86,7 @@ fn our_units(host: &dyn Host) -> Vec<String> {
 fn parse(text: &str) -> Vec<Shown> {
     let mut units: Vec<Shown> = Vec::new();
     for block in text.split("\n\n") {
-        let mut shown = Shown {
-            unit: unit(""),
-            main_pid: 0,
-        };
+        let mut shown = Shown { unit: unit(""), main_pid: 0 };
         for (key, value) in block.lines().filter_map(|line| line.split_once('=')) {
             let unit = &mut shown.unit;
             match key {
@@ -121,11 +110,7 @@ fn parse(text: &str) -> Vec<Shown> {
 }
 
 fn or_unknown(value: &str) -> String {
-    if value.is_empty() {
-        "unknown".to_owned()
-    } else {
-        value.to_owned()
-    }
+    if value.is_empty() { "unknown".to_owned() } else { value.to_owned() }
 }
 
 /// `0.0.0.0:22 (Stream)`: the address without the kind.
@@ -139,12 +124,7 @@ fn seconds(text: &str) -> Option<i64> {
     let (_weekday, rest) = text.split_once(' ')?;
     let time = rest.strip_suffix(" UTC")?.split('.').next()?;
     let time: jiff::civil::DateTime = time.replacen(' ', "T", 1).parse().ok()?;
-    Some(
-        time.to_zoned(jiff::tz::TimeZone::UTC)
-            .ok()?
-            .timestamp()
-            .as_second(),
-    )
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
 fn unit(name: &str) -> Unit {
@@ -161,26 +141,15 @@ fn unit(name: &str) -> Unit {
 /// What would be started: unit files, and the links that enable them.
 pub(super) fn image(notes: &mut Notes<'_>) -> Fact<Vec<Shown>> {
     let wanted = wanted(notes);
-    let mut names: Vec<String> = SSH
-        .iter()
-        .chain(&FIREWALL)
-        .map(|name| (*name).to_owned())
-        .collect();
+    let mut names: Vec<String> = SSH.iter().chain(&FIREWALL).map(|name| (*name).to_owned()).collect();
     names.extend(our_units(notes.host()));
     let mut units = Vec::new();
     for name in names {
         let mut found = unit(&name);
-        let file = DIRECTORIES
-            .iter()
-            .map(|directory| Path::new(directory).join(&name))
-            .find_map(|path| {
-                let file = notes
-                    .host()
-                    .metadata(&path)
-                    .is_ok()
-                    .then(|| notes.host().resolve(&path));
-                file.map(|resolved| resolved.unwrap_or(path))
-            });
+        let file = DIRECTORIES.iter().map(|directory| Path::new(directory).join(&name)).find_map(|path| {
+            let file = notes.host().metadata(&path).is_ok().then(|| notes.host().resolve(&path));
+            file.map(|resolved| resolved.unwrap_or(path))
+        });
         if let Some(file) = file {
             let _ = notes.read(&file);
             found.loaded = file != Path::new("/dev/null");
@@ -191,17 +160,11 @@ pub(super) fn image(notes: &mut Notes<'_>) -> Fact<Vec<Shown>> {
             } else {
                 "disabled".to_owned()
             };
-            if Path::new(&name)
-                .extension()
-                .is_some_and(|extension| extension == "socket")
-            {
+            if Path::new(&name).extension().is_some_and(|extension| extension == "socket") {
                 found.listens = listens(notes, &name, &file);
             }
         }
-        units.push(Shown {
-            unit: found,
-            main_pid: 0,
-        });
+        units.push(Shown { unit: found, main_pid: 0 });
     }
     Fact::Known(units)
 }
@@ -229,10 +192,7 @@ fn listens(notes: &mut Notes<'_>, name: &str, file: &Path) -> Vec<String> {
     for directory in DIRECTORIES {
         let directory = Path::new(directory).join(format!("{name}.d"));
         for drop_in in notes.list(&directory).unwrap_or_default() {
-            if Path::new(&drop_in)
-                .extension()
-                .is_some_and(|extension| extension == "conf")
-            {
+            if Path::new(&drop_in).extension().is_some_and(|extension| extension == "conf") {
                 let path = directory.join(&drop_in);
                 drop_ins.entry(drop_in).or_insert(path);
             }
@@ -242,10 +202,7 @@ fn listens(notes: &mut Notes<'_>, name: &str, file: &Path) -> Vec<String> {
     let mut listens = Vec::new();
     for path in files {
         let text = notes.read_text(&path).unwrap_or_default();
-        for value in text
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("ListenStream"))
-        {
+        for value in text.lines().filter_map(|line| line.trim().strip_prefix("ListenStream")) {
             match value.trim_start().strip_prefix('=').map(str::trim) {
                 Some("") => listens.clear(),
                 Some(value) => listens.push(value.to_owned()),

@@ -39,10 +39,7 @@ fn find(proc: &Proc, pid: u32, accounts: &Accounts, notes: &mut Notes<'_>) -> Fa
 
 /// Ourselves first, then each parent.
 fn ancestors(proc: &Proc, pid: u32) -> Option<Vec<Ancestor>> {
-    let mut found = vec![Ancestor {
-        pid,
-        stat: proc.stat(pid)?,
-    }];
+    let mut found = vec![Ancestor { pid, stat: proc.stat(pid)? }];
     while let Some(last) = found.last() {
         let parent = last.stat.parent;
         if parent == 0 || found.len() == MOST_ANCESTORS {
@@ -60,10 +57,8 @@ fn by_sshd(proc: &Proc, ancestors: &[Ancestor], accounts: &Accounts) -> Result<O
     let Some(nearest) = ancestors.iter().position(|ancestor| is_session(proc, ancestor)) else {
         return Ok(None);
     };
-    let chain: Vec<&Ancestor> = ancestors[nearest..]
-        .iter()
-        .take_while(|ancestor| is_session(proc, ancestor))
-        .collect();
+    let chain: Vec<&Ancestor> =
+        ancestors[nearest..].iter().take_while(|ancestor| is_session(proc, ancestor)).collect();
     let connections = listeners::established(proc)?;
     let mut served: Option<(&Socket, &Ancestor)> = None;
     for ancestor in &chain {
@@ -103,10 +98,8 @@ fn by_sshd(proc: &Proc, ancestors: &[Ancestor], accounts: &Accounts) -> Result<O
 fn is_session(proc: &Proc, ancestor: &Ancestor) -> bool {
     let is_name = |name: &str| matches!(name, "sshd" | "sshd-session");
     let program = proc.program(ancestor.pid);
-    let program = program
-        .as_deref()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy().into_owned());
+    let program =
+        program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     is_name(&ancestor.stat.comm) && program.is_none_or(|name| is_name(&name))
 }
 
@@ -149,10 +142,7 @@ fn console(proc: &Proc, ancestors: &[Ancestor], accounts: &Accounts) -> WayIn {
     let own = &ancestors[0];
     let leader = own.stat.session;
     let started = proc.stat(leader).map(|stat| stat.started);
-    let uid = proc
-        .login_user(own.pid)
-        .or_else(|| proc.real_user(leader))
-        .or_else(|| proc.real_user(own.pid));
+    let uid = proc.login_user(own.pid).or_else(|| proc.real_user(leader)).or_else(|| proc.real_user(own.pid));
     WayIn {
         via: Via::Console,
         user: uid.and_then(|uid| name_of(uid, accounts)),
@@ -162,12 +152,7 @@ fn console(proc: &Proc, ancestors: &[Ancestor], accounts: &Accounts) -> WayIn {
 }
 
 fn name_of(uid: u32, accounts: &Accounts) -> Option<String> {
-    accounts
-        .users
-        .known()?
-        .iter()
-        .find(|user| user.uid == uid)
-        .map(|user| user.name.clone())
+    accounts.users.known()?.iter().find(|user| user.uid == uid).map(|user| user.name.clone())
 }
 
 #[cfg(test)]
@@ -212,19 +197,12 @@ mod tests {
             let stat =
                 format!("{pid} ({comm}) S {parent} 0 {pid} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 {started} 0\n");
             std::fs::write(directory.join("stat"), stat).unwrap();
-            std::fs::write(
-                directory.join("status"),
-                format!("Name:\tx\nUid:\t{uid}\t{uid}\t0\t0\n"),
-            )
-            .unwrap();
+            std::fs::write(directory.join("status"), format!("Name:\tx\nUid:\t{uid}\t{uid}\t0\t0\n"))
+                .unwrap();
             std::fs::write(directory.join("environ"), "").unwrap();
             symlink(program, directory.join("exe")).unwrap();
             for (number, inode) in sockets.iter().enumerate() {
-                symlink(
-                    format!("socket:[{inode}]"),
-                    directory.join(format!("fd/{number}")),
-                )
-                .unwrap();
+                symlink(format!("socket:[{inode}]"), directory.join(format!("fd/{number}"))).unwrap();
             }
             self
         }
@@ -247,10 +225,7 @@ mod tests {
                 line: 1,
             };
             let users = Fact::Known(vec![user("root", 0), user("deploy", 1000)]);
-            let accounts = Accounts {
-                users,
-                ..Accounts::default()
-            };
+            let accounts = Accounts { users, ..Accounts::default() };
             match find(&Proc::at(self.root.path()), pid, &accounts, &mut notes) {
                 Fact::Known(way) => way,
                 Fact::Unknown(why) => panic!("{why}"),
@@ -293,25 +268,20 @@ mod tests {
             .process(20, 10, "sshd-session", "/usr/lib/openssh/sshd-session", 0, &[701])
             .process(24, 20, "gabion", "/usr/bin/gabion", 0, &[]);
         let way = proc.way_in(24);
-        assert_eq!(
-            (way.via, way.user.as_deref(), way.session_pid),
-            (over_ssh(), Some("root"), Some(20))
-        );
+        assert_eq!((way.via, way.user.as_deref(), way.session_pid), (over_ssh(), Some("root"), Some(20)));
     }
 
     #[test]
     fn a_process_that_only_calls_itself_sshd_is_no_way_in() {
         let proc = Fixture::new();
-        proc.process(20, 1, "sshd", "/tmp/evil", 1000, &[701])
-            .process(24, 20, "gabion", "/g", 0, &[]);
+        proc.process(20, 1, "sshd", "/tmp/evil", 1000, &[701]).process(24, 20, "gabion", "/g", 0, &[]);
         assert_eq!(proc.way_in(24).via, Via::Console);
     }
 
     #[test]
     fn an_sshd_that_a_user_started_is_no_new_login() {
         let proc = Fixture::new();
-        proc.process(20, 1, "sshd", "/usr/sbin/sshd", 1000, &[701])
-            .process(24, 20, "gabion", "/g", 0, &[]);
+        proc.process(20, 1, "sshd", "/usr/sbin/sshd", 1000, &[701]).process(24, 20, "gabion", "/g", 0, &[]);
         assert_eq!(proc.way_in(24).via, Via::Console);
     }
 
@@ -334,10 +304,7 @@ mod tests {
         let Some(Via::Ssh { peer, local, .. }) = connection("fe80::1%eth0 50000 ::ffff:192.0.2.1 22") else {
             panic!("not understood");
         };
-        assert_eq!(
-            (peer.to_string().as_str(), local.to_string().as_str()),
-            ("fe80::1", "192.0.2.1")
-        );
+        assert_eq!((peer.to_string().as_str(), local.to_string().as_str()), ("fe80::1", "192.0.2.1"));
         for wrong in ["", "a b c d", "::1 1 ::1", "::1 70000 ::1 1", "::1 1 ::1 1 1"] {
             assert_eq!(connection(wrong), None, "{wrong}");
         }

@@ -97,9 +97,7 @@ impl From<Content> for WrittenContent {
     fn from(content: Content) -> Self {
         match String::from_utf8(content.0) {
             Ok(text) => Self::Text(text),
-            Err(error) => Self::Bytes {
-                base64: BASE64.encode(error.as_bytes()),
-            },
+            Err(error) => Self::Bytes { base64: BASE64.encode(error.as_bytes()) },
         }
     }
 }

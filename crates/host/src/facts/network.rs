@@ -102,10 +102,7 @@ impl Listener {
         let loopback = match self.address {
             IpAddr::V4(address) => address.is_loopback(),
             IpAddr::V6(address) => {
-                address.is_loopback()
-                    || address
-                        .to_ipv4_mapped()
-                        .is_some_and(|mapped| mapped.is_loopback())
+                address.is_loopback() || address.to_ipv4_mapped().is_some_and(|mapped| mapped.is_loopback())
             }
         };
         !loopback && self.link.as_deref() != Some("lo")

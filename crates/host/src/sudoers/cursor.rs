@@ -64,28 +64,17 @@ impl<'a> Cursor<'a> {
     }
 
     pub(super) fn expect(&mut self, wanted: char) -> Result<(), Refused> {
-        if self.eat(wanted) {
-            Ok(())
-        } else {
-            Err(self.expected(&format!("{wanted:?}")))
-        }
+        if self.eat(wanted) { Ok(()) } else { Err(self.expected(&format!("{wanted:?}"))) }
     }
 
     pub(super) fn end(&mut self) -> Result<(), Refused> {
-        if self.peek().is_none() {
-            Ok(())
-        } else {
-            Err(self.expected("the end of the line"))
-        }
+        if self.peek().is_none() { Ok(()) } else { Err(self.expected("the end of the line")) }
     }
 
     fn expected(&self, what: &str) -> Refused {
         match self.rest() {
             "" => format!("expected {what}, found the end of the line"),
-            rest => format!(
-                "expected {what}, found {:?}",
-                rest.chars().take(20).collect::<String>()
-            ),
+            rest => format!("expected {what}, found {:?}", rest.chars().take(20).collect::<String>()),
         }
     }
 
@@ -115,10 +104,7 @@ impl<'a> Cursor<'a> {
     pub(super) fn keyword(&mut self, words: &[&'static str], after: char) -> Option<&'static str> {
         self.skip_space();
         let rest = self.rest();
-        let length = rest
-            .bytes()
-            .take_while(|byte| byte.is_ascii_uppercase() || *byte == b'_')
-            .count();
+        let length = rest.bytes().take_while(|byte| byte.is_ascii_uppercase() || *byte == b'_').count();
         let word = words.iter().find(|word| **word == &rest[..length])?;
         let tail = rest[length..].trim_start();
         tail.starts_with(after).then(|| {
@@ -152,11 +138,7 @@ impl<'a> Cursor<'a> {
                 next => word.push(next),
             }
         }
-        if word.is_empty() {
-            Err(self.expected("a name"))
-        } else {
-            Ok(word)
-        }
+        if word.is_empty() { Err(self.expected("a name")) } else { Ok(word) }
     }
 
     /// An IPv6 address or network.
@@ -240,7 +222,5 @@ impl<'a> Cursor<'a> {
 pub(super) fn is_alias(word: &str) -> bool {
     word != "ALL"
         && word.starts_with(|c: char| c.is_ascii_uppercase())
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+        && word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -37,16 +37,9 @@ pub(crate) fn evaluate(
     if let Some((place, why)) = policy.errors.first() {
         return Err(format!("{place}: {why}"));
     }
-    let look = Look {
-        policy,
-        who,
-        root,
-        machine,
-    };
+    let look = Look { policy, who, root, machine };
     let password_by_default = look.password_by_default()?;
-    let run_as_default = look
-        .setting("runas_default")?
-        .map(|setting| setting.value.clone());
+    let run_as_default = look.setting("runas_default")?.map(|setting| setting.value.clone());
     let mut verdict = Verdict::default();
     for rule in &policy.rules {
         if look.who_matches(&rule.users, who, AliasKind::User, 0)? != Some(true) {
@@ -62,14 +55,7 @@ pub(crate) fn evaluate(
                 }
                 let as_root = look.runs_as_root(command.run_as.as_ref(), run_as_default.as_deref())?;
                 let no_password = command.no_password.unwrap_or(!password_by_default);
-                look.judge(
-                    &command.granted,
-                    &rule.place,
-                    as_root,
-                    no_password,
-                    &mut verdict,
-                    0,
-                )?;
+                look.judge(&command.granted, &rule.place, as_root, no_password, &mut verdict, 0)?;
             }
         }
     }
@@ -82,22 +68,10 @@ pub(super) fn evaluate_listed(
     password_by_default: bool,
 ) -> Result<SudoListing, Unsure> {
     let policy = Policy::default();
-    let root = Subject {
-        name: "root".to_owned(),
-        uid: 0,
-        groups: vec![("root".to_owned(), 0)],
-    };
+    let root = Subject { name: "root".to_owned(), uid: 0, groups: vec![("root".to_owned(), 0)] };
     let machine = Machine::default();
-    let look = Look {
-        policy: &policy,
-        who: &root,
-        root: &root,
-        machine: &machine,
-    };
-    let place = Place {
-        file: "sudo -l".into(),
-        line: 0,
-    };
+    let look = Look { policy: &policy, who: &root, root: &root, machine: &machine };
+    let place = Place { file: "sudo -l".into(), line: 0 };
     let mut verdict = Verdict::default();
     for command in commands {
         let as_root = look.runs_as_root(command.run_as.as_ref(), None)?;
@@ -259,18 +233,12 @@ impl Look<'_> {
             return Err(format!("a rule for the machine with address {pattern}"));
         }
         if self.machine.hostname.is_empty() {
-            return Err(format!(
-                "a rule for the machine {pattern}, and this one's name is not known"
-            ));
+            return Err(format!("a rule for the machine {pattern}, and this one's name is not known"));
         }
         let full = self.machine.hostname.to_ascii_lowercase();
         let short = full.split('.').next().unwrap_or(&full);
         let pattern = pattern.to_ascii_lowercase();
-        let name = if pattern.contains('.') {
-            full.as_str()
-        } else {
-            short
-        };
+        let name = if pattern.contains('.') { full.as_str() } else { short };
         Ok(glob::matches(pattern.as_bytes(), name.as_bytes()))
     }
 
@@ -288,9 +256,7 @@ impl Look<'_> {
         if exempt.is_some_and(|group| self.who.groups.iter().any(|(name, _)| *name == group.value)) {
             return Ok(false);
         }
-        Ok(self
-            .setting("authenticate")?
-            .is_none_or(|setting| setting.value != "false"))
+        Ok(self.setting("authenticate")?.is_none_or(|setting| setting.value != "false"))
     }
 
     /// The last setting of that name that holds for this account, machine and root.
@@ -323,9 +289,5 @@ impl Verdict {
 }
 
 fn too_deep(depth: usize, alias: &str) -> Result<(), Unsure> {
-    if depth < DEEPEST_ALIAS {
-        Ok(())
-    } else {
-        Err(format!("the alias {alias} leads back to itself"))
-    }
+    if depth < DEEPEST_ALIAS { Ok(()) } else { Err(format!("the alias {alias} leads back to itself")) }
 }

@@ -33,18 +33,11 @@ pub(super) fn split(text: &str) -> Vec<Line> {
         while let Some(line) = next {
             let (said, goes_on) = without_comment(line);
             whole.push_str(said);
-            next = if goes_on {
-                physical.next().map(|(_, line)| line)
-            } else {
-                None
-            };
+            next = if goes_on { physical.next().map(|(_, line)| line) } else { None };
         }
         let whole = whole.trim();
         if !whole.is_empty() {
-            lines.push(Line {
-                number,
-                content: Content::Text(whole.to_owned()),
-            });
+            lines.push(Line { number, content: Content::Text(whole.to_owned()) });
         }
     }
     lines
@@ -88,11 +81,7 @@ fn without_comment(line: &str) -> (&str, bool) {
 }
 
 fn is_id(after: &[u8]) -> bool {
-    after
-        .strip_prefix(b"-")
-        .unwrap_or(after)
-        .first()
-        .is_some_and(u8::is_ascii_digit)
+    after.strip_prefix(b"-").unwrap_or(after).first().is_some_and(u8::is_ascii_digit)
 }
 
 #[cfg(test)]
@@ -103,10 +92,7 @@ mod tests {
     fn comments_ids_includes_and_continuations_are_told_apart() {
         let text =
             "# a comment \\\nbob ALL = \\\n  ALL # tail\n#1000 ALL=ALL\n#include /a\n@includedir /b c\n";
-        let lines: Vec<_> = split(text)
-            .into_iter()
-            .map(|line| (line.number, line.content))
-            .collect();
+        let lines: Vec<_> = split(text).into_iter().map(|line| (line.number, line.content)).collect();
         assert_eq!(
             lines,
             [

@@ -6,28 +6,18 @@ use super::{evaluate, parse};
 
 /// Reads the answer of `sudo -l -U NAME`; a user that may not run sudo has an empty listing.
 pub(crate) fn parse_listing(text: &str) -> Result<SudoListing, String> {
-    if text
-        .lines()
-        .any(|line| line.contains("is not allowed to run sudo"))
-    {
+    if text.lines().any(|line| line.contains("is not allowed to run sudo")) {
         return Ok(SudoListing::default());
     }
     let (defaults, rules) = text
         .split_once("may run the following commands")
         .ok_or_else(|| "an answer of sudo that is not known".to_owned())?;
     let mut commands = Vec::new();
-    for line in rules
-        .lines()
-        .skip(1)
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-    {
+    for line in rules.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()) {
         commands.extend(parse::listed(line)?);
     }
     // A default that asks for no password is listed apart from the rules.
-    let authenticate = defaults
-        .split([',', ' ', '\n'])
-        .rfind(|word| word.ends_with("authenticate"));
+    let authenticate = defaults.split([',', ' ', '\n']).rfind(|word| word.ends_with("authenticate"));
     let mut listing = evaluate::evaluate_listed(&commands, authenticate != Some("!authenticate"))?;
     listing.decided_by = None;
     listing.no_password_rules.clear();

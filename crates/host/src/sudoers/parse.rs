@@ -102,20 +102,10 @@ impl Policy {
             let name = cursor.word(Stop::Setting)?;
             cursor.skip_space();
             let added = cursor.eat_raw('+') || cursor.eat_raw('-');
-            let value = if cursor.eat('=') {
-                cursor.value()?
-            } else {
-                (!off).to_string()
-            };
+            let value = if cursor.eat('=') { cursor.value()? } else { (!off).to_string() };
             let value = if added { format!("... {value}") } else { value };
             let (place, scope, written_scope) = (place.clone(), scope.clone(), written_scope.clone());
-            self.defaults.push(Setting {
-                place,
-                scope,
-                written_scope,
-                name,
-                value,
-            });
+            self.defaults.push(Setting { place, scope, written_scope, name, value });
             if !cursor.eat(',') {
                 return cursor.end();
             }
@@ -137,17 +127,10 @@ fn rule(place: &Place, cursor: &mut Cursor<'_>) -> Result<Rule, Refused> {
     loop {
         let hosts = members(cursor, Stop::Host)?;
         cursor.expect('=')?;
-        grants.push(Grant {
-            hosts,
-            commands: command_specs(cursor)?,
-        });
+        grants.push(Grant { hosts, commands: command_specs(cursor)? });
         if !cursor.eat(':') {
             cursor.end()?;
-            return Ok(Rule {
-                place: place.clone(),
-                users,
-                grants,
-            });
+            return Ok(Rule { place: place.clone(), users, grants });
         }
     }
 }
@@ -173,12 +156,7 @@ fn command_specs(cursor: &mut Cursor<'_>) -> Result<Vec<Command>, Refused> {
             }
         }
         let granted = command(cursor)?;
-        specs.push(Command {
-            run_as: run_as.clone(),
-            no_password,
-            time_limited,
-            granted,
-        });
+        specs.push(Command { run_as: run_as.clone(), no_password, time_limited, granted });
         if !cursor.eat(',') {
             return Ok(specs);
         }
@@ -242,9 +220,7 @@ fn members(cursor: &mut Cursor<'_>, stop: Stop) -> Result<Vec<Member>, Refused> 
 fn name(word: &str) -> Result<Name, Refused> {
     let id = |digits: &str| -> Result<u32, Refused> {
         // `#-1` is what sudo's own bug once took for root; it names nobody.
-        let id = digits
-            .parse::<i64>()
-            .map_err(|_| format!("{word:?} is not an id"))?;
+        let id = digits.parse::<i64>().map_err(|_| format!("{word:?} is not an id"))?;
         Ok(u32::try_from(id).unwrap_or(u32::MAX))
     };
     Ok(if word == "ALL" {

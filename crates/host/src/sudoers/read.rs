@@ -37,28 +37,17 @@ fn read_file(
     let text = notes.read_text(path)?;
     policy.files.push(path.to_owned());
     if let Some(why) = not_secure(notes, path) {
-        policy.errors.push((
-            Place {
-                file: path.to_owned(),
-                line: 0,
-            },
-            why,
-        ));
+        policy.errors.push((Place { file: path.to_owned(), line: 0 }, why));
         return Ok(());
     }
     for line in split(&text) {
-        let place = Place {
-            file: path.to_owned(),
-            line: line.number,
-        };
+        let place = Place { file: path.to_owned(), line: line.number };
         match line.content {
             Content::Text(text) => policy.add_line(place, &text),
             Content::Include(_) | Content::IncludeDirectory(_)
                 if depth == DEEPEST_INCLUDE || policy.files.len() >= MOST_FILES =>
             {
-                policy
-                    .errors
-                    .push((place, "too many files are included".to_owned()));
+                policy.errors.push((place, "too many files are included".to_owned()));
             }
             Content::Include(target) => {
                 let target = included(path, &target, hostname);
@@ -67,14 +56,7 @@ fn read_file(
                 }
             }
             Content::IncludeDirectory(target) => {
-                read_directory(
-                    notes,
-                    policy,
-                    &place,
-                    &included(path, &target, hostname),
-                    hostname,
-                    depth,
-                );
+                read_directory(notes, policy, &place, &included(path, &target, hostname), hostname, depth);
             }
         }
     }
@@ -100,10 +82,7 @@ fn read_directory(
             return;
         }
     };
-    for name in names
-        .iter()
-        .filter(|name| !name.contains('.') && !name.ends_with('~'))
-    {
+    for name in names.iter().filter(|name| !name.contains('.') && !name.ends_with('~')) {
         let path = directory.join(name);
         let is_directory = notes
             .host()
@@ -122,9 +101,7 @@ fn read_directory(
 /// `%h` is the short host name; a relative path starts at the file that names it.
 fn included(from: &Path, target: &str, hostname: &str) -> PathBuf {
     let short = hostname.split('.').next().unwrap_or(hostname);
-    from.parent()
-        .unwrap_or(Path::new("/"))
-        .join(target.replace("%h", short))
+    from.parent().unwrap_or(Path::new("/")).join(target.replace("%h", short))
 }
 
 /// Why sudo would not read the file: it must be root's, and nobody else may write it.

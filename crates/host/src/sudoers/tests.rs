@@ -10,10 +10,7 @@ use super::{Machine, Place, Policy, Subject, evaluate, lines};
 fn policy(text: &str) -> Policy {
     let mut policy = Policy::default();
     for line in lines::split(text) {
-        let place = Place {
-            file: "/etc/sudoers".into(),
-            line: line.number,
-        };
+        let place = Place { file: "/etc/sudoers".into(), line: line.number };
         match line.content {
             lines::Content::Text(text) => policy.add_line(place, &text),
             lines::Content::Include(_) | lines::Content::IncludeDirectory(_) => {}
@@ -23,24 +20,10 @@ fn policy(text: &str) -> Policy {
 }
 
 fn listing(text: &str) -> Result<SudoListing, String> {
-    let groups = vec![
-        ("staff".to_owned(), 50),
-        ("sudo".to_owned(), 27),
-        ("domain users".to_owned(), 600),
-    ];
-    let bob = Subject {
-        name: "bob".to_owned(),
-        uid: 1000,
-        groups,
-    };
-    let root = Subject {
-        name: "root".to_owned(),
-        uid: 0,
-        groups: vec![("root".to_owned(), 0)],
-    };
-    let machine = Machine {
-        hostname: "Web1.example.org".to_owned(),
-    };
+    let groups = vec![("staff".to_owned(), 50), ("sudo".to_owned(), 27), ("domain users".to_owned(), 600)];
+    let bob = Subject { name: "bob".to_owned(), uid: 1000, groups };
+    let root = Subject { name: "root".to_owned(), uid: 0, groups: vec![("root".to_owned(), 0)] };
+    let machine = Machine { hostname: "Web1.example.org".to_owned() };
     evaluate(&policy(text), &bob, &root, &machine)
 }
 
@@ -48,14 +31,7 @@ fn listing(text: &str) -> Result<SudoListing, String> {
 fn says(text: &str) -> String {
     match listing(text) {
         Err(why) => format!("unknown: {why}"),
-        Ok(SudoListing {
-            all,
-            no_password,
-            any,
-            decided_by,
-            exceptions,
-            ..
-        }) => {
+        Ok(SudoListing { all, no_password, any, decided_by, exceptions, .. }) => {
             let line = decided_by.and_then(|place| place.rsplit_once(':').map(|(_, line)| line.to_owned()));
             match (all, no_password, any, line) {
                 (true, true, _, Some(line)) => format!("all without password by {line}"),
@@ -86,14 +62,8 @@ fn rules_grant_what_the_manual_says() {
         ("alice ALL=(ALL) ALL", "no"),
         ("%wheel ALL=(ALL) ALL", "no"),
         ("#%sudo ALL=(ALL) ALL", "no"),
-        (
-            "User_Alias ADMINS = alice, bob\nADMINS ALL = (ALL) ALL",
-            "all by 2",
-        ),
-        (
-            "ADMINS ALL = (ALL) ALL\nUser_Alias ADMINS = alice, !bob : OTHERS = bob",
-            "no",
-        ),
+        ("User_Alias ADMINS = alice, bob\nADMINS ALL = (ALL) ALL", "all by 2"),
+        ("ADMINS ALL = (ALL) ALL\nUser_Alias ADMINS = alice, !bob : OTHERS = bob", "no"),
         ("User_Alias A = B : B = bob\nA ALL=ALL", "all by 2"),
         ("BOB ALL=ALL", "no"),
         // Where.
@@ -121,10 +91,7 @@ fn rules_grant_what_the_manual_says() {
         ("bob ALL=(ALL) !/usr/bin/su, ALL", "all by 1"),
         ("bob ALL=(ALL) ALL\nbob ALL=(ALL) !ALL", "no"),
         ("bob ALL=(ALL) !ALL\n%sudo ALL=(ALL) ALL", "all by 2"),
-        (
-            "Cmnd_Alias SHELLS = /bin/sh, /bin/bash\nbob ALL=(ALL) ALL, !SHELLS",
-            "all but /bin/sh /bin/bash",
-        ),
+        ("Cmnd_Alias SHELLS = /bin/sh, /bin/bash\nbob ALL=(ALL) ALL, !SHELLS", "all but /bin/sh /bin/bash"),
         ("Cmnd_Alias ANY = ALL\nbob ALL=(ALL) ANY", "all by 2"),
         ("bob ALL=(ALL) sudoedit /etc/motd", "some"),
         ("bob ALL=(ALL) sha256:00aa /bin/ls", "some"),
@@ -135,47 +102,26 @@ fn rules_grant_what_the_manual_says() {
         ("bob ALL=(ALL) NOPASSWD:ALL", "all without password by 1"),
         ("bob ALL=(ALL) NOPASSWD: SETENV: ALL", "all without password by 1"),
         ("bob ALL=(ALL) NOPASSWD: /bin/ls, PASSWD: ALL", "all by 1"),
-        (
-            "bob ALL=(ALL) NOPASSWD: /bin/ls, ALL",
-            "all without password by 1",
-        ),
+        ("bob ALL=(ALL) NOPASSWD: /bin/ls, ALL", "all without password by 1"),
         ("bob ALL=(ALL) NOEXEC: CWD=/tmp ALL", "all by 1"),
         // The last one wins.
         ("%sudo ALL=(ALL) NOPASSWD: ALL\nbob ALL=(ALL) ALL", "all by 2"),
-        (
-            "bob ALL=(ALL) ALL\n%sudo ALL=(ALL) NOPASSWD: ALL",
-            "all without password by 2",
-        ),
+        ("bob ALL=(ALL) ALL\n%sudo ALL=(ALL) NOPASSWD: ALL", "all without password by 2"),
         // Defaults.
         ("Defaults !authenticate\nbob ALL=ALL", "all without password by 2"),
-        (
-            "Defaults:bob !authenticate\nbob ALL=ALL",
-            "all without password by 2",
-        ),
+        ("Defaults:bob !authenticate\nbob ALL=ALL", "all without password by 2"),
         ("Defaults:alice !authenticate\nbob ALL=ALL", "all by 2"),
         ("Defaults:%sudo !authenticate\nbob ALL=PASSWD: ALL", "all by 2"),
-        (
-            "Defaults@web1 !authenticate\nbob ALL=ALL",
-            "all without password by 2",
-        ),
-        (
-            "Defaults>root !authenticate\nbob ALL=ALL",
-            "all without password by 2",
-        ),
+        ("Defaults@web1 !authenticate\nbob ALL=ALL", "all without password by 2"),
+        ("Defaults>root !authenticate\nbob ALL=ALL", "all without password by 2"),
         ("Defaults!/bin/ls !authenticate\nbob ALL=ALL", "all by 2"),
-        (
-            "Defaults exempt_group=staff\nbob ALL=ALL",
-            "all without password by 2",
-        ),
+        ("Defaults exempt_group=staff\nbob ALL=ALL", "all without password by 2"),
         (
             "Defaults env_reset, mail_badpass, secure_path=\"/a:/b\"\nDefaults env_keep += \"A B\"\nbob ALL=ALL",
             "all by 3",
         ),
         // Lines that go on.
-        (
-            "bob ALL = \\\n  (ALL) \\\n  NOPASSWD: ALL # yes",
-            "all without password by 1",
-        ),
+        ("bob ALL = \\\n  (ALL) \\\n  NOPASSWD: ALL # yes", "all without password by 1"),
         ("", "no"),
     ];
     let wrong: Vec<_> = table
@@ -197,17 +143,11 @@ fn what_cannot_be_decided_is_unknown_and_says_why() {
         ("bob 2001:db8::/32=(ALL) ALL", "address 2001:db8::/32"),
         ("bob ALL=(ALL) NOTAFTER=20300101000000Z ALL", "for a time only"),
         ("User_Alias A = B : B = A\nA ALL=ALL", "leads back to itself"),
-        (
-            "User_Alias A = bob\nUser_Alias A = alice\nA ALL=ALL",
-            "defined twice",
-        ),
+        ("User_Alias A = bob\nUser_Alias A = alice\nA ALL=ALL", "defined twice"),
         ("bob ALL=(\"x) ALL", "not closed"),
     ] {
         let said = says(text);
-        assert!(
-            said.starts_with("unknown: ") && said.contains(why),
-            "{text}: {said}"
-        );
+        assert!(said.starts_with("unknown: ") && said.contains(why), "{text}: {said}");
     }
 }
 
