@@ -17,7 +17,7 @@ pub(crate) fn run(what: &str) -> Result<(), String> {
             "--nocapture",
         ])),
         "firewall" => {
-            start(cargo().args(["run", "--release", "--package", "nf-tables", "--example", "latency"]))
+            start(cargo().args(["run", "--release", "--package", "nf-tables", "--example", "commit_latency"]))
         }
         other => Err(format!("unknown benchmark `{other}`: audit, firewall")),
     }
