@@ -2,6 +2,7 @@
 //!
 //! US1 and US2, whether the administrators can get in and become root, stand in [`crate::entrance`].
 
+use host::Fact;
 use host::facts::{PasswordState, Shadow};
 use policy::{Admin, Sudo};
 
@@ -60,7 +61,18 @@ pub(crate) fn us5_sudoers_are_sound(subject: &Subject<'_>) -> Judged {
                 .decided_by_all(files.iter().map(|file| file.display().to_string()))
                 .ask("correct the line that it names with visudo"),
         ),
+        // In an image there is nobody to ask: that its lines were not understood would be among the problems.
+        Err(unknown) if subject.is_image() => faults.push(Fault::from(unknown).severity(Severity::Low)),
         Err(unknown) => faults.push(unknown.into()),
+    }
+    if !matches!(&sudoers.check, Fact::Known(None)) {
+        let problems = subject.facts.problems.iter().filter(|problem| files.contains(&problem.path));
+        faults.extend(problems.map(|problem| {
+            let line = problem.line.map(|line| format!(":{line}")).unwrap_or_default();
+            Fault::new(format!("a line of sudoers is not understood: {}", problem.what))
+                .decided_by(format!("{}{line}", problem.path.display()))
+                .ask("correct it with visudo")
+        }));
     }
     for file in files {
         faults.extend(check_path(subject.facts, file, Demand::ROOT_ALONE_WRITES));

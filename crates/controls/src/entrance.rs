@@ -45,10 +45,17 @@ pub(crate) fn us1_a_way_in(subject: &Subject<'_>) -> Judged {
             .collect();
         faults.append(&mut own);
     }
-    if faults.is_empty() && !ways.iter().any(|(_, conditions)| gets_in(conditions)) {
+    if faults.is_empty() && !ways.iter().any(|(_, conditions)| gets_in(&in_force(subject, conditions))) {
         faults.push(nobody_gets_in(subject));
     }
     Ok(faults.into())
+}
+
+/// The conditions that count: an image that does not run has no packet filter in force.
+fn in_force(subject: &Subject<'_>, conditions: &[Condition]) -> Vec<Condition> {
+    let counts =
+        |condition: &&Condition| !(subject.is_image() && condition.name == Requirement::PacketFilter);
+    conditions.iter().filter(counts).cloned().collect()
 }
 
 /// Every administrator may run everything as root, and sudo asks for no password that cannot be typed.
@@ -143,23 +150,16 @@ fn nobody(subject: &Subject<'_>) -> Fault {
 
 /// The conditions of other controls that keep everybody out, in one line.
 fn nobody_gets_in(subject: &Subject<'_>) -> Fault {
-    let mut fault_of_first = None;
-    let mut reasons = Vec::new();
-    for (_, conditions) in subject.ways_in() {
-        let Some(failing) = conditions
-            .iter()
-            .find_map(|condition| condition_fault(condition).map(|fault| (condition, fault)))
-        else {
-            continue;
-        };
-        reasons.push(failing.0.what.clone());
-        fault_of_first.get_or_insert(failing.1);
-    }
+    let ways = subject.ways_in().iter();
+    let failing = ways.filter_map(|(_, conditions)| {
+        let conditions = in_force(subject, conditions);
+        conditions.iter().find_map(|condition| Some((condition.what.clone(), condition_fault(condition)?)))
+    });
+    let (reasons, faults): (Vec<String>, Vec<Fault>) = failing.unzip();
     let what = format!("nobody gets in by key and becomes root: {}", reasons.join("; "));
-    match fault_of_first {
-        Some(fault) => {
-            fault.about(what).ask("see the findings about the SSH server, sudo and the packet filter")
-        }
-        None => Fault::new(what),
+    let advice = "see the findings about the SSH server, sudo and the packet filter";
+    match faults.into_iter().next() {
+        Some(fault) => fault.about(what).ask(advice),
+        None => Fault::new(what).ask(advice),
     }
 }

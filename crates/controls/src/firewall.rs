@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use host::facts::{EntryKind, Listener, Protocol, Source};
+use host::facts::{EntryKind, Listener, Protocol};
 use nf_tables::{Family, Ignore, TableDump};
 use packet_filter::{Compiled, DEFAULT_TABLE};
 use policy::{PortSpec, Transport};
@@ -31,8 +31,7 @@ const PROBES: [u16; 3] = [4, 29_876, 61_897];
 const NOBODY: &str = "an unknown program";
 
 fn not_running(subject: &Subject<'_>) -> Option<Verdict> {
-    (subject.facts.source == Source::Image)
-        .then(|| Verdict::silent("an image that is not running has no packet filter in force"))
+    subject.is_image().then(|| Verdict::silent("an image that is not running has no packet filter in force"))
 }
 
 fn filter<'a>(subject: &Subject<'a>) -> Result<Filter<'a>, NotKnown> {
@@ -171,9 +170,7 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
                 .apply(),
         ),
         Ok(_)
-            if live.is_none()
-                && subject.facts.source == Source::Live
-                && subject.facts.firewall.ruleset.known().is_some() =>
+            if live.is_none() && !subject.is_image() && subject.facts.firewall.ruleset.known().is_some() =>
         {
             faults.push(Fault::new("the saved ruleset is not in force").decided_by(SAVED).apply());
         }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 
 use host::Facts;
+use host::facts::Source;
 use policy::Policy;
 
 use crate::catalogue::Control;
@@ -32,6 +33,11 @@ impl<'a> Subject<'a> {
             admins: OnceCell::new(),
             ways_in: OnceCell::new(),
         }
+    }
+
+    /// Whether these are the files of a machine that does not run: nothing is in force there.
+    pub(crate) fn is_image(&self) -> bool {
+        self.facts.source == Source::Image
     }
 
     pub(crate) fn read_sshd(&self) -> &Result<Sshd, Unread> {

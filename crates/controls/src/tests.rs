@@ -133,6 +133,25 @@ fn a_host_of_which_nothing_is_known_passes_nothing() {
 }
 
 #[test]
+fn an_image_that_does_not_run_is_judged_by_its_files() {
+    let mut facts = secured();
+    let unknown = "the machine does not run";
+    facts.source = host::facts::Source::Image;
+    facts.ssh.servers = host::Fact::Unknown(unknown.to_owned());
+    facts.ssh.dump = host::Fact::Unknown(unknown.to_owned());
+    facts.ssh.defaults = host::Fact::Unknown(unknown.to_owned());
+    facts.firewall.ruleset = host::Fact::Unknown(unknown.to_owned());
+    facts.firewall.legacy_tables = host::Fact::Unknown(unknown.to_owned());
+    facts.sudoers.check = host::Fact::Unknown(unknown.to_owned());
+    facts.way_in = host::Fact::Unknown(unknown.to_owned());
+    facts.network = host::facts::Network::default();
+    assert_clean(&facts, &policy());
+    facts.drop_in("00-a.conf", "PermitRootLogin yes\n");
+    let audit = audit(&facts, &policy());
+    assert!(audit.findings.iter().any(|finding| finding.id.0 == "SH1"), "{:#?}", audit.findings);
+}
+
+#[test]
 fn findings_come_worst_first_and_say_what_to_do() {
     let mut facts = debian();
     facts.shadow_of(ADMIN).max_age = Some(60);

@@ -66,6 +66,23 @@ fn sudoers_that_visudo_refuses_or_that_others_write_are_found() {
 }
 
 #[test]
+fn lines_of_sudoers_that_were_not_understood_count_where_visudo_cannot_be_asked() {
+    let mut facts = debian();
+    facts.problems =
+        vec![host::facts::Problem { path: "/etc/sudoers".into(), line: Some(3), what: "no rule".to_owned() }];
+    assert_holds("US5", &facts, &policy());
+    facts.source = host::facts::Source::Image;
+    facts.sudoers.check = Fact::Unknown("the machine does not run".to_owned());
+    let findings = crate::fixture::judge("US5", &facts, &policy()).unwrap();
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    assert_eq!(findings[0].severity, Severity::Low);
+    assert_eq!(
+        (findings[1].severity, findings[1].decided_by[0].as_str()),
+        (Severity::High, "/etc/sudoers:3")
+    );
+}
+
+#[test]
 fn sudo_without_a_password_is_for_those_the_policy_means() {
     let mut facts = debian();
     // Locked, so sudo could not ask for anything: `auto` spares it.

@@ -63,7 +63,7 @@ fn an_unknown_filter_and_the_old_tables_are_no_pass() {
 #[test]
 fn an_image_that_does_not_run_has_no_filter_in_force() {
     let mut facts = secured();
-    facts.source = Source::Image;
+    facts.source = host::facts::Source::Image;
     for id in ["FW1", "FW2", "FW5"] {
         assert!(judge(id, &facts, &policy()).is_err(), "{id}");
     }
