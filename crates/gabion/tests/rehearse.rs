@@ -74,15 +74,20 @@ fn without_root_it_says_how() {
         .expect("a host");
     let output = host.run(&["su", "deploy", "-c", "gabion rehearse"]).expect("it runs");
     assert_eq!(output.status, 2);
-    assert_eq!(output.stderr, "gabion: `gabion rehearse` needs root\nhint: run it as `sudo gabion rehearse`\n");
+    assert_eq!(
+        output.stderr,
+        "gabion: `gabion rehearse` needs root\nhint: run it as `sudo gabion rehearse`\n"
+    );
     assert_eq!(output.stdout, "");
-    let killed = host.run_script("timeout -s KILL 6 gabion rehearse >/dev/null 2>&1; sleep 0.5; pgrep -a gabion");
+    let killed =
+        host.run_script("timeout -s KILL 6 gabion rehearse >/dev/null 2>&1 || sleep 0.5; pgrep -a gabion");
     assert_eq!(killed.expect("it runs").stdout, "", "nothing outlives a rehearsal that is killed");
 }
 
 /// Compares with the README's capture, or writes it where `GABION_WRITE_README` is set. What differs from run to run is cut.
 fn readme_shows(printed: &str) {
-    const BEGIN: &str = "<!-- capture: gabion rehearse; checked by crates/gabion/tests/rehearse.rs -->\n```text\n";
+    const BEGIN: &str =
+        "<!-- capture: gabion rehearse; checked by crates/gabion/tests/rehearse.rs -->\n```text\n";
     const END: &str = "```\n<!-- end of capture -->";
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(&path).expect("the README");
