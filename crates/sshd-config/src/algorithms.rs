@@ -1,7 +1,7 @@
 //! Algorithm lists: which names OpenSSH supports, and how `+`, `-` and `^` change a default list.
 
-use crate::keyword::Family;
 use crate::pattern::{self, PatternList};
+use crate::value_type::Family;
 use crate::version::Version;
 
 /// Why an algorithm list is refused.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::algorithms::{self, AlgorithmError};
 use crate::dump::Dump;
 use crate::effective::Setting;
-use crate::keyword::{Family, Keyword, ValueType};
+use crate::keyword::Keyword;
+use crate::value_type::{Family, ValueType};
 use crate::version::Version;
 
 /// The defaults of one build of OpenSSH, and which keywords and algorithms it supports.
@@ -40,7 +41,9 @@ impl Defaults {
         } else {
             include_str!("defaults/10.6.txt")
         };
-        Self::from_dump(&format!("OpenSSH_{version}p1 Debian"), version, dump)
+        let mut defaults = Self::from_dump(&format!("OpenSSH_{version}p1 Debian"), version, dump);
+        defaults.settings.retain(|keyword, _| keyword.since() <= version);
+        defaults
     }
 
     /// The defaults of the newest version known.
@@ -55,9 +58,11 @@ impl Defaults {
     pub fn from_dump(release: &str, version: Version, dump: &str) -> Self {
         let dump = Dump::parse(dump);
         let mut settings = BTreeMap::new();
-        for &keyword in Keyword::ALL.iter().filter(|keyword| keyword.since() <= version) {
+        for &keyword in Keyword::ALL {
+            // What is printed exists, though the version be older: distributions port keywords back.
             let lines = dump.lines(keyword).map(<[String]>::to_vec);
-            if let Some(lines) = lines.or_else(|| unprinted(keyword, version)) {
+            let silent = || unprinted(keyword, version).filter(|_| keyword.since() <= version);
+            if let Some(lines) = lines.or_else(silent) {
                 settings.insert(keyword, Setting::of_default(split(keyword, &lines)));
             }
         }
@@ -86,6 +91,15 @@ impl Defaults {
     #[must_use]
     pub fn get(&self, keyword: Keyword) -> Option<&Setting> {
         self.settings.get(&keyword)
+    }
+
+    /// Whether this build knows a keyword, by its version or by what it printed.
+    pub(crate) fn has(&self, keyword: Keyword) -> bool {
+        keyword.since() <= self.version || self.settings.contains_key(&keyword)
+    }
+
+    pub(crate) fn is_debian(&self) -> bool {
+        self.release.contains("Debian") || self.release.contains("Ubuntu")
     }
 
     pub(crate) fn support(&self, keyword: Keyword) -> Support {
@@ -196,6 +210,14 @@ mod tests {
         let old = Defaults::for_version(Version::new(9, 2));
         assert!(old.get(Keyword::PerSourcePenalties).is_none());
         assert!(Defaults::for_version(Version::new(10, 0)).get(Keyword::PerSourcePenalties).is_some());
+    }
+
+    #[test]
+    fn a_keyword_ported_back_is_known_where_the_build_prints_it() {
+        let old = Version::new(8, 7);
+        assert!(!Defaults::for_version(old).has(Keyword::RequiredRsaSize));
+        let dump = "requiredrsasize 2048\npermitrootlogin prohibit-password\n";
+        assert!(Defaults::from_dump("OpenSSH_8.7p1", old, dump).has(Keyword::RequiredRsaSize));
     }
 
     #[test]

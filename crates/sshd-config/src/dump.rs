@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::effective::Effective;
-use crate::keyword::{Keyword, ValueType};
+use crate::keyword::Keyword;
+use crate::value_type::ValueType;
 
 /// A parsed dump: keyword to lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::defaults::Defaults;
-use crate::keyword::{Keyword, ValueType};
+use crate::keyword::Keyword;
 use crate::problem::{Origin, Problem};
+use crate::value_type::ValueType;
 use crate::version::Version;
 
 /// One value with the line that set it; `None` where it is the default.

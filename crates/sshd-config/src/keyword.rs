@@ -2,166 +2,11 @@
 
 use std::fmt;
 
+use crate::value_type::{
+    COMPRESSION, Choice, DIGEST, FACILITY, FAMILIES, FORWARD, Family, GATEWAY, LOG_LEVEL, Place, RHOSTS,
+    ROOT, ValueType, WARN, YES_NO,
+};
 use crate::version::Version;
-
-/// What a keyword's arguments are, and so how they are read, combined and printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ValueType {
-    /// `yes` or `no`.
-    Flag,
-    /// One of a few words, in any case; several may mean the same.
-    Choice(&'static [Choice]),
-    /// A whole number.
-    Count,
-    /// A time, in seconds where no unit is given.
-    Seconds,
-    /// A time, or `none`.
-    SecondsOrNone,
-    /// File permission bits in octal.
-    Mode,
-    /// One file; relative paths are taken from the directory sshd runs in.
-    Path,
-    /// One file that stays as written but for a leading `~`.
-    PathAsWritten,
-    /// One word that stays as written.
-    Word,
-    /// Where the socket of a forwarded agent goes: `none`, `user:` and a path, `shared:` and an absolute path.
-    AgentSocket,
-    /// The whole rest of the line.
-    Rest,
-    /// The whole rest of the line: an absolute path with arguments, or `none`.
-    Command,
-    /// A list of algorithms, perhaps changing the default by `+`, `-` or `^`.
-    Algorithms(Family),
-    /// `begin:rate:full`.
-    Startups,
-    /// `bits of IPv4:bits of IPv6`.
-    NetBlock,
-    /// A number or `none`.
-    SourceStartups,
-    /// Penalties by offence.
-    Penalties,
-    /// Networks that are exempt.
-    Networks,
-    /// Two classes of service: interactive and bulk.
-    Qos,
-    /// Bytes and seconds after which keys change.
-    Rekey,
-    /// A kind of tunnel.
-    Tunnel,
-    /// `yes`, `no`, or a list of names.
-    UserEnvironment,
-    /// `none`, `touch-required`, `verify-required`.
-    PubkeyOptions,
-    /// A routing domain. OpenSSH on Linux refuses the keyword.
-    RDomain,
-    /// A port to listen on.
-    Port,
-    /// An address to listen on.
-    ListenAddress,
-    /// Files, one more with each line.
-    Files,
-    /// Names and what they run.
-    Subsystem,
-    /// Patterns, more with each line; users may say from which host.
-    UserPatterns,
-    /// Patterns, more with each line.
-    Patterns,
-    /// Names of variables, more with each line.
-    EnvironmentNames,
-    /// `NAME=value`; the first line counts.
-    Environment,
-    /// Files on one line; the first line counts.
-    FileList,
-    /// Lists of methods; the first line counts.
-    Methods,
-    /// `kind=time`; the first line counts.
-    Timeouts,
-    /// Where forwarding may lead; the first line counts.
-    Targets,
-    /// Patterns of source places; the first line counts.
-    LogVerbose,
-    /// Reads further files.
-    Include,
-    /// Begins a conditional block.
-    Match,
-}
-
-/// One accepted word and the word `sshd -T` prints for it.
-pub type Choice = (&'static str, &'static str);
-
-/// A kind of algorithm list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Family {
-    /// `Ciphers`.
-    Cipher,
-    /// `MACs`.
-    Mac,
-    /// `KexAlgorithms`.
-    Kex,
-    /// `GSSAPIKexAlgorithms`: names without modifiers.
-    GssKex,
-    /// Signature algorithms of keys and certificates.
-    Key,
-    /// Signature algorithms of plain keys.
-    Signature,
-}
-
-/// Where a keyword may stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
-    /// Before the first `Match` only.
-    Main,
-    /// Inside `Match` blocks too.
-    Anywhere,
-    /// Inside `Match` blocks too, from this version on.
-    AnywhereSince(Version),
-}
-
-const YES_NO: &[Choice] = &[("yes", "yes"), ("no", "no")];
-const WARN: &[Choice] =
-    &[("yes", "yes"), ("no", "no"), ("true", "yes"), ("false", "no"), ("no-pq-kex", "no")];
-const FAMILIES: &[Choice] = &[("inet", "inet"), ("inet6", "inet6"), ("any", "any")];
-const ROOT: &[Choice] = &[
-    ("without-password", "prohibit-password"),
-    ("prohibit-password", "prohibit-password"),
-    ("forced-commands-only", "forced-commands-only"),
-    ("yes", "yes"),
-    ("no", "no"),
-];
-const RHOSTS: &[Choice] = &[("yes", "yes"), ("no", "no"), ("shosts-only", "shosts-only")];
-const COMPRESSION: &[Choice] = &[("yes", "yes"), ("delayed", "yes"), ("no", "no")];
-const GATEWAY: &[Choice] = &[("clientspecified", "clientspecified"), ("yes", "yes"), ("no", "no")];
-const FORWARD: &[Choice] =
-    &[("yes", "yes"), ("all", "yes"), ("no", "no"), ("remote", "remote"), ("local", "local")];
-const DIGEST: &[Choice] =
-    &[("MD5", "MD5"), ("SHA1", "SHA1"), ("SHA256", "SHA256"), ("SHA384", "SHA384"), ("SHA512", "SHA512")];
-const LOG_LEVEL: &[Choice] = &[
-    ("SILENT", "QUIET"),
-    ("QUIET", "QUIET"),
-    ("FATAL", "FATAL"),
-    ("ERROR", "ERROR"),
-    ("INFO", "INFO"),
-    ("VERBOSE", "VERBOSE"),
-    ("DEBUG", "DEBUG"),
-    ("DEBUG1", "DEBUG"),
-    ("DEBUG2", "DEBUG2"),
-    ("DEBUG3", "DEBUG3"),
-];
-const FACILITY: &[Choice] = &[
-    ("DAEMON", "DAEMON"),
-    ("USER", "USER"),
-    ("AUTH", "AUTH"),
-    ("AUTHPRIV", "AUTHPRIV"),
-    ("LOCAL0", "LOCAL0"),
-    ("LOCAL1", "LOCAL1"),
-    ("LOCAL2", "LOCAL2"),
-    ("LOCAL3", "LOCAL3"),
-    ("LOCAL4", "LOCAL4"),
-    ("LOCAL5", "LOCAL5"),
-    ("LOCAL6", "LOCAL6"),
-    ("LOCAL7", "LOCAL7"),
-];
 
 macro_rules! keywords {
     ($($variant:ident $name:literal ($major:literal, $minor:literal) $place:ident $(($pmajor:literal, $pminor:literal))?
@@ -326,7 +171,6 @@ const ALIASES: &[(&str, Keyword, bool)] = &[
     ("hostdsakey", Keyword::HostKey, false),
     ("keepalive", Keyword::TcpKeepAlive, false),
     ("pubkeyacceptedkeytypes", Keyword::PubkeyAcceptedAlgorithms, true),
-    ("rsaminsize", Keyword::RequiredRsaSize, true),
     ("skeyauthentication", Keyword::KbdInteractiveAuthentication, true),
 ];
 
@@ -352,6 +196,19 @@ const OBSOLETE: &[(&str, bool)] = &[
     ("verifyreversemapping", false),
 ];
 
+/// Names that only the builds of other distributions and systems know. Their values are not followed.
+const FOREIGN: &[&str] = &[
+    "blacklistd",
+    "exposeauthenticationmethods",
+    "gssapienablek5users",
+    "kerberosuniqueccache",
+    "kerberosusekuserok",
+    "rsaminsize",
+    "useblacklist",
+    "useblocklist",
+    "x11maxdisplays",
+];
+
 /// What a name at the start of a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
@@ -367,6 +224,8 @@ pub enum Lookup {
         /// The name may stand inside `Match`.
         in_match: bool,
     },
+    /// Known to patched builds only, of Red Hat or FreeBSD for one; other builds refuse to start.
+    Foreign,
     /// sshd refuses to start.
     Unknown,
 }
@@ -394,8 +253,12 @@ impl Keyword {
     /// What a name means to a version of OpenSSH.
     #[must_use]
     pub fn lookup(name: &str, version: Version) -> Lookup {
+        Self::look_up(name, version, |keyword| keyword.since() <= version)
+    }
+
+    pub(crate) fn look_up(name: &str, version: Version, exists: impl Fn(Self) -> bool) -> Lookup {
         let known = |keyword: Self, in_match: bool| {
-            if keyword.since() <= version { Lookup::Known { keyword, in_match } } else { Lookup::Unknown }
+            if exists(keyword) { Lookup::Known { keyword, in_match } } else { Lookup::Unknown }
         };
         if let Some((_, keyword, in_match)) =
             ALIASES.iter().find(|(alias, ..)| alias.eq_ignore_ascii_case(name))
@@ -407,6 +270,7 @@ impl Keyword {
         }
         match OBSOLETE.iter().find(|(obsolete, _)| obsolete.eq_ignore_ascii_case(name)) {
             Some(&(_, in_match)) => Lookup::Obsolete { in_match },
+            None if FOREIGN.iter().any(|foreign| foreign.eq_ignore_ascii_case(name)) => Lookup::Foreign,
             None => Lookup::Unknown,
         }
     }
@@ -504,6 +368,7 @@ mod tests {
         assert!(matches!(Keyword::lookup("refuseconnection", Version::new(9, 9)), Lookup::Known { .. }));
         assert_eq!(Keyword::lookup("UseLogin", Version::new(9, 2)), Lookup::Obsolete { in_match: false });
         assert_eq!(Keyword::lookup("Colour", Version::new(9, 2)), Lookup::Unknown);
+        assert_eq!(Keyword::lookup("GSSAPIEnablek5users", Version::new(9, 2)), Lookup::Foreign);
     }
 
     #[test]

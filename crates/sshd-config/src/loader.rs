@@ -105,9 +105,11 @@ impl<'a, F: Files> Loader<'a, F> {
         if directive.rest.is_empty() {
             return Err(Error::NoArgument(written.to_owned()));
         }
-        let lookup = Keyword::lookup(written, self.out.defaults.version());
+        let defaults = &self.out.defaults;
+        let lookup = Keyword::look_up(written, defaults.version(), |keyword| defaults.has(keyword));
         let (keyword, in_match) = match lookup {
-            Lookup::Unknown => return Err(Error::UnknownKeyword(written.to_owned())),
+            Lookup::Foreign if !defaults.is_debian() => return Err(Error::Foreign(written.to_owned())),
+            Lookup::Foreign | Lookup::Unknown => return Err(Error::UnknownKeyword(written.to_owned())),
             Lookup::Known { keyword, in_match } => (Some(keyword), in_match),
             Lookup::Obsolete { in_match } => (None, in_match),
         };

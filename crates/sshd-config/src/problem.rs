@@ -38,7 +38,7 @@ impl Problem {
     #[must_use]
     pub fn is_fatal(&self) -> bool {
         match self.error {
-            Error::Obsolete(_) | Error::Unsupported(_) | Error::Ignored => false,
+            Error::Obsolete(_) | Error::Unsupported(_) | Error::Foreign(_) | Error::Ignored => false,
             Error::Unreadable { .. }
             | Error::NulByte
             | Error::UnknownKeyword(_)
@@ -88,6 +88,9 @@ pub enum Error {
     /// No keyword of this version of OpenSSH.
     #[error("{0} is no keyword of this OpenSSH")]
     UnknownKeyword(String),
+    /// A keyword that only patched builds know, perhaps this one: its effect is not followed.
+    #[error("{0} is known to some builds of OpenSSH only, and not followed here")]
+    Foreign(String),
     /// A keyword that does nothing any more.
     #[error("{0} is obsolete and does nothing")]
     Obsolete(String),

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::configuration::{Configuration, Directive, ScopeId};
 use crate::effective::Effective;
-use crate::keyword::{Keyword, ValueType};
+use crate::keyword::Keyword;
 use crate::problem::{Error, Problem};
 use crate::value::method_name;
+use crate::value_type::ValueType;
 use crate::version::Version;
 
 const MAX_PORTS: usize = 256;

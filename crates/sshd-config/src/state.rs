@@ -8,10 +8,11 @@ use std::sync::Arc;
 use crate::configuration::{Configuration, Directive};
 use crate::defaults::Defaults;
 use crate::effective::{Effective, Setting, Value};
-use crate::keyword::{Family, Keyword, ValueType};
+use crate::keyword::Keyword;
 use crate::listen;
 use crate::problem::{Error, Origin, Problem};
 use crate::value::{PENALTIES, Rule};
+use crate::value_type::{Family, ValueType};
 use crate::version::Version;
 
 /// One text and the line that gave it.

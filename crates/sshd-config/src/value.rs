@@ -11,8 +11,9 @@ use std::sync::Arc;
 use crate::address::{AddressError, AddressList};
 use crate::algorithms::AlgorithmError;
 use crate::defaults::Defaults;
-use crate::keyword::{Family, Keyword, ValueType};
+use crate::keyword::Keyword;
 use crate::number;
+use crate::value_type::{Family, ValueType};
 use crate::version::Version;
 
 pub(crate) use limits::PENALTIES;

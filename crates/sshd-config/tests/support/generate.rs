@@ -208,14 +208,15 @@ impl<'a> Generator<'a> {
             "localhost",
             "10.1.2.3",
         ];
-        let (name, value) = match self.random.below(if self.version >= Version::new(9, 9) { 9 } else { 7 }) {
+        let (name, value) = match self.random.below(if self.version >= Version::new(9, 9) { 10 } else { 8 }) {
             0 | 1 => ("User", self.random.list(USERS, 2, ",")),
             2 => ("Group", self.random.list(GROUPS, 2, ",")),
             3 => ("Address", self.random.list(ADDRESSES, 3, ",")),
             4 => ("LocalAddress", self.random.list(ADDRESSES, 2, ",")),
             5 => ("LocalPort", self.random.pick(&["22", "2222", "ssh"]).to_owned()),
             6 => ("Host", self.random.list(HOSTS, 2, ",")),
-            7 => return "invalid-user".to_owned(),
+            7 => ("RDomain", self.random.list(&["vrf-red", "vrf-*", "blue", "!blue"], 2, ",")),
+            8 => return "invalid-user".to_owned(),
             _ => ("Version", self.random.pick(&["OpenSSH_9*", "OpenSSH_10*", "*Debian*", "*"]).to_owned()),
         };
         let value = if self.dirty && self.random.chance(6) {
@@ -293,7 +294,7 @@ impl<'a> Generator<'a> {
             address: Some(address.parse().unwrap()),
             local_address: Some(local.parse().unwrap()),
             local_port: Some(if self.random.chance(60) { 22 } else { 2222 }),
-            rdomain: None,
+            rdomain: self.random.chance(40).then(|| self.random.pick(&["vrf-red", "blue"]).to_owned()),
             invalid_user: self.version >= Version::new(9, 9) && self.random.chance(15),
         }
     }
