@@ -43,13 +43,9 @@ pub(crate) fn replace(
         Source::File(mut from) => io::copy(&mut from, &mut file).map(drop),
     }
     .map_err(failed("write"))?;
-    wanted
-        .apply(&file)
-        .map_err(Error::os("set the attributes of", &place.path))?;
+    wanted.apply(&file).map_err(Error::os("set the attributes of", &place.path))?;
     if times == Times::Restored {
-        wanted
-            .apply_times(&file)
-            .map_err(Error::os("set the times of", &place.path))?;
+        wanted.apply_times(&file).map_err(Error::os("set the times of", &place.path))?;
     }
     file.sync_all().map_err(failed("sync"))?;
     fault::point("file: synced");
@@ -71,32 +67,13 @@ pub(crate) fn symlink(place: &Place, tag: &str, target: &Path, restored: Option<
     fault::point("link: created");
     if let Some(was) = restored {
         let failed = |error| Error::os("set the attributes of", &place.path)(error);
-        let owner = (
-            Some(rustix::fs::Uid::from_raw(was.uid)),
-            Some(rustix::fs::Gid::from_raw(was.gid)),
-        );
-        if (was.uid, was.gid)
-            != (
-                rustix::process::geteuid().as_raw(),
-                rustix::process::getegid().as_raw(),
-            )
-        {
-            rustix::fs::chownat(
-                directory,
-                &temporary.name,
-                owner.0,
-                owner.1,
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(failed)?;
+        let owner = (Some(rustix::fs::Uid::from_raw(was.uid)), Some(rustix::fs::Gid::from_raw(was.gid)));
+        if (was.uid, was.gid) != (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()) {
+            rustix::fs::chownat(directory, &temporary.name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(failed)?;
         }
-        rustix::fs::utimensat(
-            directory,
-            &temporary.name,
-            &was.times(),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .map_err(failed)?;
+        rustix::fs::utimensat(directory, &temporary.name, &was.times(), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(failed)?;
     }
     temporary.rename_over(place)
 }
@@ -110,19 +87,11 @@ pub(crate) fn directory(place: &Place, tag: &str, wanted: &Attributes) -> Result
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = openat(&place.directory, &temporary.name, flags, Mode::empty())
         .map_err(Error::os("open", &place.path))?;
-    wanted
-        .apply(&made)
-        .map_err(Error::os("set the attributes of", &place.path))?;
+    wanted.apply(&made).map_err(Error::os("set the attributes of", &place.path))?;
     rustix::fs::fsync(&made).map_err(Error::os("sync", &place.path))?;
     let kept = RenameFlags::NOREPLACE;
-    renameat_with(
-        &place.directory,
-        &temporary.name,
-        &place.directory,
-        &place.name,
-        kept,
-    )
-    .map_err(Error::os("create", &place.path))?;
+    renameat_with(&place.directory, &temporary.name, &place.directory, &place.name, kept)
+        .map_err(Error::os("create", &place.path))?;
     fault::point("directory: renamed");
     place.directory.sync()
 }
@@ -162,12 +131,13 @@ impl Temporary {
     fn new(place: &Place, tag: &str) -> Result<Self> {
         let name = temporary_name(&place.name, tag);
         let failed = |error| Error::os("remove what was left beside", &place.path)(error);
-        match unlinkat(&place.directory, &name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(Self { name }),
-            Err(Errno::ISDIR) => match unlinkat(&place.directory, &name, AtFlags::REMOVEDIR) {
-                Ok(()) => Ok(Self { name }),
-                Err(error) => Err(failed(error)),
-            },
+        let removed = match unlinkat(&place.directory, &name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => unlinkat(&place.directory, &name, AtFlags::REMOVEDIR),
+            other => other,
+        };
+        match removed {
+            Ok(()) => place.directory.sync().map(|()| Self { name }),
+            Err(Errno::NOENT) => Ok(Self { name }),
             Err(error) => Err(failed(error)),
         }
     }

@@ -43,10 +43,7 @@ impl Attributes {
     pub(crate) fn of(fd: impl AsFd) -> rustix::io::Result<Self> {
         let fd = fd.as_fd();
         let stat = rustix::fs::fstat(fd)?;
-        Ok(Self {
-            xattrs: xattrs(fd)?,
-            ..Self::of_stat(&stat)
-        })
+        Ok(Self { xattrs: xattrs(fd)?, ..Self::of_stat(&stat) })
     }
 
     /// Those that stat(2) tells.
@@ -55,10 +52,7 @@ impl Attributes {
             seconds,
             nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
         };
-        #[allow(
-            clippy::useless_conversion,
-            reason = "the widths differ between architectures"
-        )]
+        #[allow(clippy::useless_conversion, reason = "the widths differ between architectures")]
         Self {
             mode: Bits(Mode::from_raw_mode(stat.st_mode).bits()),
             uid: stat.st_uid,
@@ -71,10 +65,7 @@ impl Attributes {
 
     /// Whether they are the same, when the file was last read left aside.
     pub(crate) fn same_as(&self, other: &Self) -> bool {
-        self == &Self {
-            accessed: self.accessed,
-            ..other.clone()
-        }
+        self == &Self { accessed: self.accessed, ..other.clone() }
     }
 
     /// Gives an open file or directory this owner, these xattrs and this mode. The order matters: chown(2) clears
@@ -95,19 +86,13 @@ impl Attributes {
     }
 
     pub(crate) fn times(&self) -> Timestamps {
-        Timestamps {
-            last_access: self.accessed.into(),
-            last_modification: self.modified.into(),
-        }
+        Timestamps { last_access: self.accessed.into(), last_modification: self.modified.into() }
     }
 }
 
 impl From<Stamp> for Timespec {
     fn from(stamp: Stamp) -> Self {
-        Self {
-            tv_sec: stamp.seconds,
-            tv_nsec: stamp.nanoseconds.into(),
-        }
+        Self { tv_sec: stamp.seconds, tv_nsec: stamp.nanoseconds.into() }
     }
 }
 
@@ -138,9 +123,7 @@ fn xattr_names(fd: impl AsFd) -> rustix::io::Result<Vec<String>> {
         Err(Errno::NOTSUP | Errno::NOSYS) => 0,
         Err(error) => return Err(error),
     };
-    let names = list[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty());
+    let names = list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
     let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
     Ok(names.filter(|name| !COMPUTED.contains(&name.as_str())).collect())
 }
@@ -149,19 +132,13 @@ fn xattr_names(fd: impl AsFd) -> rustix::io::Result<Vec<String>> {
 fn set_xattrs(fd: impl AsFd, wanted: &BTreeMap<String, Bytes>) -> rustix::io::Result<()> {
     let fd = fd.as_fd();
     let now = xattrs(fd)?;
-    for name in now
-        .keys()
-        .filter(|name| !wanted.contains_key(*name) && *name != "security.selinux")
-    {
+    for name in now.keys().filter(|name| !wanted.contains_key(*name) && *name != "security.selinux") {
         match rustix::fs::fremovexattr(fd, c_name(name)?) {
             Ok(()) | Err(Errno::NODATA) => {}
             Err(error) => return Err(error),
         }
     }
-    for (name, value) in wanted
-        .iter()
-        .filter(|(name, value)| now.get(*name) != Some(value))
-    {
+    for (name, value) in wanted.iter().filter(|(name, value)| now.get(*name) != Some(value)) {
         rustix::fs::fsetxattr(fd, c_name(name)?, &value.0, XattrFlags::empty())?;
     }
     Ok(())

@@ -18,10 +18,7 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) => serializer.serialize_str(text),
-            Err(_) => Written::Binary {
-                base64: STANDARD.encode(&self.0),
-            }
-            .serialize(serializer),
+            Err(_) => Written::Binary { base64: STANDARD.encode(&self.0) }.serialize(serializer),
         }
     }
 }
@@ -46,9 +43,6 @@ mod tests {
             let json = serde_json::to_string(&bytes).unwrap();
             assert_eq!(serde_json::from_str::<Bytes>(&json).unwrap(), bytes, "{json}");
         }
-        assert_eq!(
-            serde_json::to_string(&Bytes(b"Port 22\n".to_vec())).unwrap(),
-            r#""Port 22\n""#
-        );
+        assert_eq!(serde_json::to_string(&Bytes(b"Port 22\n".to_vec())).unwrap(), r#""Port 22\n""#);
     }
 }

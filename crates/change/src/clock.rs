@@ -26,11 +26,7 @@ impl Moment {
         let seconds = u64::try_from(boottime.tv_sec).unwrap_or(0);
         let millis = u64::try_from(boottime.tv_nsec / 1_000_000).unwrap_or(0);
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        Self {
-            wall: Timestamp::now(),
-            since_boot: seconds * 1000 + millis,
-            boot: boot.trim().to_owned(),
-        }
+        Self { wall: Timestamp::now(), since_boot: seconds * 1000 + millis, boot: boot.trim().to_owned() }
     }
 
     /// In clock ticks since boot, as proc(5) gives the start of a process (field 22 of `/proc/PID/stat`), rounded
@@ -52,11 +48,7 @@ impl Moment {
 
     /// Milliseconds from `now` until this moment; zero where it has passed or belongs to another boot.
     pub fn millis_after(&self, now: &Self) -> u64 {
-        if self.boot == now.boot {
-            self.since_boot.saturating_sub(now.since_boot)
-        } else {
-            0
-        }
+        if self.boot == now.boot { self.since_boot.saturating_sub(now.since_boot) } else { 0 }
     }
 }
 
@@ -70,10 +62,7 @@ mod tests {
         let later = now.plus_millis(1500);
         assert_eq!(later.millis_after(&now), 1500);
         assert_eq!(now.millis_after(&later), 0);
-        let rebooted = Moment {
-            boot: "another".to_owned(),
-            ..now.clone()
-        };
+        let rebooted = Moment { boot: "another".to_owned(), ..now.clone() };
         assert_eq!(later.millis_after(&rebooted), 0);
     }
 

@@ -107,9 +107,7 @@ fn refusal(
     let deadline = match summary.state {
         State::Pending { deadline } => deadline,
         state => {
-            return Ok(Some(Refusal::NotPending {
-                state: state.in_words().to_owned(),
-            }));
+            return Ok(Some(Refusal::NotPending { state: state.in_words().to_owned() }));
         }
     };
     if deadline.millis_after(now) == 0 {

@@ -141,13 +141,7 @@ impl<'r> Transaction<'r> {
             Journal::open(directory)?.append(Event::Opened)
         })?;
         let journal = store.journal(&id)?;
-        Ok(Self {
-            root,
-            id,
-            plan,
-            journal,
-            lock,
-        })
+        Ok(Self { root, id, plan, journal, lock })
     }
 
     /// Opens a transaction that is there, waiting for whoever works on it.
@@ -163,13 +157,7 @@ impl<'r> Transaction<'r> {
     pub(crate) fn open_locked(root: &'r Root, store: &Store, id: &TransactionId, lock: Lock) -> Result<Self> {
         let journal = store.journal(id)?;
         let plan = journal::read_json(&store.path(id).join(PLAN))?;
-        Ok(Self {
-            root,
-            id: id.clone(),
-            plan,
-            journal,
-            lock,
-        })
+        Ok(Self { root, id: id.clone(), plan, journal, lock })
     }
 
     /// Its name.
@@ -198,6 +186,10 @@ impl<'r> Transaction<'r> {
             }
             progress(Progress::Done(step));
         }
+        if let Some(signal) = signals.take() {
+            let last = self.plan.steps.len() - 1;
+            return Ok(self.give_up(last, Error::Interrupted { signal }, progress));
+        }
         if let Err(error) = self.journal.append(Event::Applied) {
             let last = self.plan.steps.len() - 1;
             return Ok(self.give_up(last, error, progress));
@@ -225,26 +217,13 @@ impl<'r> Transaction<'r> {
         let kept = kept_directory(&directory, step);
         let planned = &self.plan.steps[step];
         let performer = performer(&planned.action);
-        let context = Context {
-            root: self.root,
-            step,
-            tag: tag(&self.id, step),
-            lock: &self.lock,
-            earlier: &nothing,
-        };
+        let context =
+            Context { root: self.root, step, tag: tag(&self.id, step), lock: &self.lock, earlier: &nothing };
         performer.check(&context)?;
         let saved = save(&context, &*performer, &kept)?;
-        self.journal.append(Event::Saved {
-            step,
-            kept: saved.copies(),
-        })?;
+        self.journal.append(Event::Saved { step, kept: saved.copies() })?;
         let displaced = displaced_directory(&directory, step);
-        let back = PutBack {
-            root: self.root,
-            kept: &kept,
-            displaced: &displaced,
-            tag: &context.tag,
-        };
+        let back = PutBack { root: self.root, kept: &kept, displaced: &displaced, tag: &context.tag };
         fault::point("step: before acting");
         performer.act(&context, &back, &saved)?;
         fault::point("step: acted");
@@ -257,23 +236,12 @@ impl<'r> Transaction<'r> {
             _ => Because::Failed,
         };
         // The undoing goes on where the journal cannot be written (a full disk): it can be repeated.
-        let _ = self.journal.append(Event::Failed {
-            step,
-            error: error.to_string(),
-        });
-        let report = undo::roll_back(&mut self, because, progress);
+        let _ = self.journal.append(Event::Failed { step, error: error.to_string() });
+        let report = undo::roll_back(&mut self, because, undo::Reloads::Now, progress);
         if report.failures.is_empty() {
-            Outcome::RolledBack {
-                step,
-                error,
-                notes: report.notes,
-            }
+            Outcome::RolledBack { step, error, notes: report.notes }
         } else {
-            Outcome::RollbackFailed {
-                step,
-                error,
-                failures: report.failures,
-            }
+            Outcome::RollbackFailed { step, error, failures: report.failures }
         }
     }
 
@@ -287,21 +255,17 @@ impl<'r> Transaction<'r> {
 
     /// Stops the timer and removes the program's copy.
     pub(crate) fn close(&mut self) -> Result<()> {
-        if let Some((_, timer)) = self.journal.summary().armed {
-            timer::stop(self.root, &timer);
+        match self.journal.summary().armed {
+            Some((_, timer)) => timer::stop(self.root, &timer),
+            // It may have been started, and its start not written down.
+            None => timer::stop_by_name(self.root, &self.id),
         }
         fault::point("timer: stopped");
         timer::remove_program(self.journal.directory())
     }
 
     pub(crate) fn context<'a>(&'a self, step: usize, earlier: &'a Earlier) -> Context<'a> {
-        Context {
-            root: self.root,
-            step,
-            tag: tag(&self.id, step),
-            lock: &self.lock,
-            earlier,
-        }
+        Context { root: self.root, step, tag: tag(&self.id, step), lock: &self.lock, earlier }
     }
 }
 
@@ -325,13 +289,7 @@ fn tag(id: &TransactionId, step: usize) -> String {
 /// Keeps what undoing a step takes, synced.
 fn save(context: &Context<'_>, performer: &dyn crate::perform::Perform, kept: &Path) -> Result<Saved> {
     std::fs::create_dir_all(kept).map_err(Error::io("create", kept))?;
-    let saved = performer.save(
-        context,
-        &Keep {
-            root: context.root,
-            directory: kept,
-        },
-    )?;
+    let saved = performer.save(context, &Keep { root: context.root, directory: kept })?;
     journal::write_json(&kept.join(META), &saved)?;
     for directory in kept.ancestors().take(3) {
         crate::originals::sync_directory(directory)?;
@@ -357,13 +315,7 @@ fn check_all(root: &Root, plan: &Plan, lock: &Lock) -> Result<()> {
     let mut earlier = Earlier::default();
     for (step, planned) in plan.steps.iter().enumerate() {
         let performer = performer(&planned.action);
-        let context = Context {
-            root,
-            step,
-            tag: String::new(),
-            lock,
-            earlier: &earlier,
-        };
+        let context = Context { root, step, tag: String::new(), lock, earlier: &earlier };
         performer.check(&context)?;
         performer.tell(&mut earlier);
     }
@@ -374,9 +326,6 @@ fn check_all(root: &Root, plan: &Plan, lock: &Lock) -> Result<()> {
 pub fn needs_confirmation(plan: &Plan) -> bool {
     plan.steps.iter().any(|step| match step.risk {
         Risk::CutOff => true,
-        Risk::None => matches!(
-            step.action,
-            Action::LoadFirewall { .. } | Action::ReloadSsh { .. }
-        ),
+        Risk::None => matches!(step.action, Action::LoadFirewall { .. } | Action::ReloadSsh { .. }),
     })
 }

@@ -156,19 +156,11 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            doing,
-            path: path.as_ref().to_owned(),
-            source,
-        }
+        move |source| Self::Io { doing, path: path.as_ref().to_owned(), source }
     }
 
     pub(crate) fn os(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(rustix::io::Errno) -> Self {
-        move |source| Self::Io {
-            doing,
-            path: path.as_ref().to_owned(),
-            source: source.into(),
-        }
+        move |source| Self::Io { doing, path: path.as_ref().to_owned(), source: source.into() }
     }
 
     /// Whether it says that something is not there.

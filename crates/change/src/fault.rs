@@ -6,6 +6,8 @@
 //!
 //! - `kill:N`: at the N-th point (from 1) the process kills itself by SIGKILL;
 //! - `pause:N:FILE`: at the N-th point it creates FILE and sleeps for ever, so that the power can be cut there;
+//! - `step:FILE`: at every point it writes the point's name to FILE and waits until FILE is removed, so that the power
+//!   can be cut at each in turn;
 //! - `trace:FILE`: appends the name of every point to FILE, a line each, so that a test knows how many there are.
 
 /// A point at which a crash is survivable. `name` says what has just been done or is about to be.
@@ -20,13 +22,15 @@ pub(crate) use active::point;
 mod active {
     use std::fs::{File, OpenOptions};
     use std::io::Write as _;
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     enum Fault {
         Kill(usize),
         Pause(usize, PathBuf),
+        Step(PathBuf),
         Trace(PathBuf),
     }
 
@@ -51,6 +55,7 @@ mod active {
                 let _ = File::create(file);
                 forever();
             }
+            Fault::Step(file) => wait_for_removal(file, name),
             Fault::Trace(file) => {
                 let opened = OpenOptions::new().append(true).create(true).open(file);
                 let _ = opened.and_then(|mut file| writeln!(file, "{name}"));
@@ -67,8 +72,18 @@ mod active {
                 let (at, file) = rest.split_once(':')?;
                 Some(Fault::Pause(at.parse().ok()?, file.into()))
             }
+            ("step", file) => Some(Fault::Step(file.into())),
             ("trace", file) => Some(Fault::Trace(file.into())),
             _ => None,
+        }
+    }
+
+    /// FILE is never seen half written: it gets its name when it is whole.
+    fn wait_for_removal(file: &Path, name: &str) {
+        let unfinished = file.with_extension("new");
+        let written = std::fs::write(&unfinished, name).and_then(|()| std::fs::rename(&unfinished, file));
+        while written.is_ok() && file.exists() {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

@@ -11,9 +11,7 @@ fn failed(error: impl std::fmt::Display) -> Error {
 
 /// The kernel's generation id, which every change of any table raises.
 pub(crate) fn generation() -> Result<u32> {
-    Connection::open()
-        .and_then(|mut connection| connection.generation())
-        .map_err(failed)
+    Connection::open().and_then(|mut connection| connection.generation()).map_err(failed)
 }
 
 /// A table as the kernel has it, and the generation at which it had it; none where there is no such table.
@@ -31,17 +29,13 @@ pub(crate) fn dump(table: &TableId) -> Result<(u32, Option<TableDump>)> {
 /// Loads a ruleset. With a generation, the kernel refuses if anyone has changed any table since.
 pub(crate) fn load(ruleset: &Compiled, generation: Option<u32>) -> Result<()> {
     let mut connection = Connection::open().map_err(failed)?;
-    packet_filter::load(&mut connection, ruleset, generation)
-        .map(drop)
-        .map_err(failed)
+    packet_filter::load(&mut connection, ruleset, generation).map(drop).map_err(failed)
 }
 
 /// Puts a table back to what it was, or removes it where it was not there.
 pub(crate) fn restore(table: &TableId, kept: Option<&TableDump>) -> Result<()> {
     let mut connection = Connection::open().map_err(failed)?;
-    packet_filter::restore(&mut connection, table, kept, None)
-        .map(drop)
-        .map_err(failed)
+    packet_filter::restore(&mut connection, table, kept, None).map(drop).map_err(failed)
 }
 
 /// Loads the ruleset that a transaction saved, at boot: whatever the kernel holds of ours is replaced in one batch.

@@ -60,14 +60,9 @@ impl FromStr for Sha256 {
         let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
             return Err(NotADigest);
         };
-        let bytes: Option<Vec<u8>> = pairs
-            .iter()
-            .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-            .collect();
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .map(Self)
-            .ok_or(NotADigest)
+        let bytes: Option<Vec<u8>> =
+            pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(NotADigest)
     }
 }
 
@@ -79,9 +74,7 @@ impl Serialize for Sha256 {
 
 impl<'de> Deserialize<'de> for Sha256 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -99,15 +92,7 @@ mod tests {
 
     #[test]
     fn what_is_no_digest_is_refused() {
-        for text in [
-            "",
-            "ba",
-            "zz",
-            &"a".repeat(63),
-            &"a".repeat(65),
-            &"a".repeat(66),
-            &"g".repeat(64),
-        ] {
+        for text in ["", "ba", "zz", &"a".repeat(63), &"a".repeat(65), &"a".repeat(66), &"g".repeat(64)] {
             assert_eq!(text.parse::<Sha256>(), Err(NotADigest), "{text}");
         }
     }

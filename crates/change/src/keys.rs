@@ -87,21 +87,13 @@ pub fn generate(
     let public = added(path, "pub");
     for file in [path, &public] {
         if file.symlink_metadata().is_ok() {
-            return Err(KeyError::Exists {
-                path: file.to_owned(),
-            });
+            return Err(KeyError::Exists { path: file.to_owned() });
         }
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         use std::os::unix::fs::DirBuilderExt as _;
-        let made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder);
-        made.map_err(|source| KeyError::File {
-            path: folder.to_owned(),
-            source,
-        })?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|source| KeyError::File { path: folder.to_owned(), source })?;
     }
     let mut command = Command::new("ssh-keygen");
     match key {
@@ -130,15 +122,11 @@ pub fn added(path: &Path, ending: &str) -> PathBuf {
 /// # Errors
 /// The file holds no public key, or the host cannot be logged in to.
 pub fn install(destination: &str, port: Option<u16>, public: &Path) -> Result<Installed, KeyError> {
-    let text = std::fs::read_to_string(public).map_err(|source| KeyError::File {
-        path: public.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(public)
+        .map_err(|source| KeyError::File { path: public.to_owned(), source })?;
     let line = text.trim();
     if line.lines().count() != 1 || line.split_whitespace().nth(1).is_none() || line.contains("PRIVATE KEY") {
-        return Err(KeyError::NoPublicKey {
-            path: public.to_owned(),
-        });
+        return Err(KeyError::NoPublicKey { path: public.to_owned() });
     }
     let mut command = ssh(port);
     let mut child = command
@@ -146,35 +134,21 @@ pub fn install(destination: &str, port: Option<u16>, public: &Path) -> Result<In
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .map_err(|source| KeyError::Start {
-            program: "ssh",
-            source,
-        })?;
+        .map_err(|source| KeyError::Start { program: "ssh", source })?;
     if let Some(mut input) = child.stdin.take() {
         // A server that refuses closes the pipe first; its exit status then says so.
         let _refused_is_told_below = writeln!(input, "{line}");
     }
-    let output = child.wait_with_output().map_err(|source| KeyError::Start {
-        program: "ssh",
-        source,
-    })?;
+    let output = child.wait_with_output().map_err(|source| KeyError::Start { program: "ssh", source })?;
     if !output.status.success() {
-        return Err(KeyError::Failed {
-            program: "ssh",
-            status: output.status,
-        });
+        return Err(KeyError::Failed { program: "ssh", status: output.status });
     }
-    let installed = if output.stdout.starts_with(b"present") {
-        Installed::WasThere
-    } else {
-        Installed::Added
-    };
+    let installed =
+        if output.stdout.starts_with(b"present") { Installed::WasThere } else { Installed::Added };
     if log_in(destination, port, public) {
         Ok(installed)
     } else {
-        Err(KeyError::NotAccepted {
-            destination: destination.to_owned(),
-        })
+        Err(KeyError::NotAccepted { destination: destination.to_owned() })
     }
 }
 
@@ -205,22 +179,12 @@ echo added'"#;
 /// Logs in with this key alone, asking nothing.
 fn log_in(destination: &str, port: Option<u16>, public: &Path) -> bool {
     let identity = public.with_extension("");
-    let identity = if identity.exists() {
-        identity
-    } else {
-        public.to_owned()
-    };
+    let identity = if identity.exists() { identity } else { public.to_owned() };
     // A key with a passphrase and no agent can be tried only where ssh can ask for it.
     let asks = std::io::IsTerminal::is_terminal(&std::io::stdin());
     let mut command = ssh(port);
     command.args(["-o", if asks { "BatchMode=no" } else { "BatchMode=yes" }]);
-    command.args([
-        "-o",
-        "PreferredAuthentications=publickey",
-        "-o",
-        "IdentitiesOnly=yes",
-        "-i",
-    ]);
+    command.args(["-o", "PreferredAuthentications=publickey", "-o", "IdentitiesOnly=yes", "-i"]);
     command.arg(identity).args(["--", destination, "exit 0"]);
     command.status().is_ok_and(|status| status.success())
 }
@@ -234,12 +198,6 @@ fn ssh(port: Option<u16>) -> Command {
 }
 
 fn succeed(program: &'static str, command: &mut Command) -> Result<(), KeyError> {
-    let status = command
-        .status()
-        .map_err(|source| KeyError::Start { program, source })?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(KeyError::Failed { program, status })
-    }
+    let status = command.status().map_err(|source| KeyError::Start { program, source })?;
+    if status.success() { Ok(()) } else { Err(KeyError::Failed { program, status }) }
 }

@@ -26,7 +26,10 @@
 //! # Ok(())
 //! # }
 //! ```
-#![allow(clippy::disallowed_methods, reason = "this is the crate that writes to the machine and starts programs on it")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is the crate that writes to the machine and starts programs on it"
+)]
 
 pub mod action;
 mod atomic;
@@ -64,7 +67,7 @@ pub use error::{Error, Result};
 pub use firewall::load_saved as load_saved_firewall;
 pub use history::{Past, history, plan_of};
 pub use journal::{Because, NotATransactionId, State, TRANSACTIONS, TransactionId};
-pub use recover::{Recovered, Recovery, recover};
+pub use recover::{Recovered, Recovery, recover, recover_at_boot};
 pub use root::Root;
 pub use this_program::this_program;
 pub use timer::{UNDO_TIMER, run_undo_timer};

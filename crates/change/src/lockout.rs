@@ -50,9 +50,7 @@ pub fn judge(facts: &Facts, plan: &Plan, policy: &Policy) -> Result<(), Refusal>
     let connection = way_in.and_then(connection);
     let projected = plan.project(facts);
     let mut candidates = controls::admins(&projected, policy);
-    if let Some(own) = way_in
-        .and_then(|way_in| way_in.user.clone())
-        .filter(|user| candidates.contains(user))
+    if let Some(own) = way_in.and_then(|way_in| way_in.user.clone()).filter(|user| candidates.contains(user))
     {
         candidates = vec![own];
     }
@@ -63,25 +61,15 @@ pub fn judge(facts: &Facts, plan: &Plan, policy: &Policy) -> Result<(), Refusal>
             return Ok(());
         }
         let steps = guilty(facts, plan, &account, connection.as_ref(), &because);
-        accounts.push(Shut {
-            account,
-            because,
-            steps,
-        });
+        accounts.push(Shut { account, because, steps });
     }
-    Err(Refusal {
-        from: connection.map(|connection| connection.peer),
-        accounts,
-    })
+    Err(Refusal { from: connection.map(|connection| connection.peer), accounts })
 }
 
 /// The conditions that do not hold, or are not known to.
 fn failing(facts: &Facts, account: &str, connection: Option<&Connection>) -> Vec<Condition> {
     let conditions = controls::way_in::judge(facts, account, connection);
-    conditions
-        .into_iter()
-        .filter(|condition| condition.holds != Holds::Yes)
-        .collect()
+    conditions.into_iter().filter(|condition| condition.holds != Holds::Yes).collect()
 }
 
 /// The steps without any one of which one of the conditions would hold.
@@ -99,28 +87,14 @@ fn guilty(
     };
     let mends = |index: &usize| {
         let left = without(*index);
-        because
-            .iter()
-            .any(|condition| left.iter().all(|other| other.name != condition.name))
+        because.iter().any(|condition| left.iter().all(|other| other.name != condition.name))
     };
-    (0..plan.steps.len())
-        .filter(mends)
-        .map(|index| index + 1)
-        .collect()
+    (0..plan.steps.len()).filter(mends).map(|index| index + 1).collect()
 }
 
 fn connection(way_in: &WayIn) -> Option<Connection> {
     match way_in.via {
-        Via::Ssh {
-            peer,
-            local,
-            local_port,
-            ..
-        } => Some(Connection {
-            peer,
-            local,
-            local_port,
-        }),
+        Via::Ssh { peer, local, local_port, .. } => Some(Connection { peer, local, local_port }),
         Via::Console => None,
     }
 }

@@ -31,11 +31,7 @@ pub(crate) enum Was {
     /// Nothing, or not even its directory.
     Absent,
     /// A regular file; `copy` is the name of the copy beside this description.
-    File {
-        copy: String,
-        digest: Sha256,
-        attributes: Attributes,
-    },
+    File { copy: String, digest: Sha256, attributes: Attributes },
     /// A symbolic link.
     Symlink { target: PathBuf, attributes: Attributes },
     /// A directory.
@@ -69,10 +65,7 @@ impl Keep<'_> {
             Err(error) if error.is_not_found() => Was::Absent,
             Err(error) => return Err(error),
         };
-        Ok(Original {
-            path: path.to_owned(),
-            was,
-        })
+        Ok(Original { path: path.to_owned(), was })
     }
 
     fn entry(&self, place: &Place) -> Result<Was> {
@@ -82,15 +75,12 @@ impl Keep<'_> {
         let failed = |error| Error::os("read the attributes of", &place.path)(error);
         Ok(match kind {
             FileType::RegularFile => self.file(place)?,
-            FileType::Directory => Was::Directory {
-                attributes: Attributes::of(place.open()?).map_err(failed)?,
-            },
+            FileType::Directory => {
+                Was::Directory { attributes: Attributes::of(place.open()?).map_err(failed)? }
+            }
             FileType::Symlink => {
                 let stat = stat(place)?.ok_or_else(|| failed(Errno::NOENT))?;
-                Was::Symlink {
-                    target: link_target(place)?,
-                    attributes: Attributes::of_stat(&stat),
-                }
+                Was::Symlink { target: link_target(place)?, attributes: Attributes::of_stat(&stat) }
             }
             _ => return Err(Error::os("keep", &place.path)(Errno::INVAL)),
         })
@@ -111,11 +101,7 @@ impl Keep<'_> {
         to.sync_all().map_err(failed("sync"))?;
         fault::point("original: synced");
         let digest = digest_of(&path)?;
-        Ok(Was::File {
-            copy,
-            digest,
-            attributes,
-        })
+        Ok(Was::File { copy, digest, attributes })
     }
 
     /// The file's own name, with a number where two of the same name are kept.
@@ -125,10 +111,7 @@ impl Keep<'_> {
         if !taken(&name) {
             return name;
         }
-        (2..)
-            .map(|n| format!("{name}.{n}"))
-            .find(|name| !taken(name))
-            .unwrap_or(name)
+        (2..).map(|n| format!("{name}.{n}")).find(|name| !taken(name)).unwrap_or(name)
     }
 
     /// Keeps the attributes of a file or directory that stays where it is.
@@ -138,9 +121,7 @@ impl Keep<'_> {
         let failed = |error| Error::os("read the attributes of", path)(error);
         Ok(Original {
             path: path.to_owned(),
-            was: Was::Attributes {
-                attributes: Attributes::of(&fd).map_err(failed)?,
-            },
+            was: Was::Attributes { attributes: Attributes::of(&fd).map_err(failed)? },
         })
     }
 
@@ -153,11 +134,7 @@ impl Keep<'_> {
             Err(error) => return Err(error),
         };
         let attributes = Attributes::of(&directory).map_err(Error::os("read the attributes of", parent))?;
-        Ok(Some(Around {
-            path: parent.to_owned(),
-            attributes,
-            names: digest_of_names(&directory)?,
-        }))
+        Ok(Some(Around { path: parent.to_owned(), attributes, names: digest_of_names(&directory)? }))
     }
 }
 
@@ -196,19 +173,13 @@ impl PutBack<'_> {
         atomic::remove_temporary(&place, self.tag)?;
         match &original.was {
             Was::Absent => self.absent(&place, ours),
-            Was::File {
-                copy,
-                digest,
-                attributes,
-            } => self.file(&place, copy, digest, attributes, ours),
+            Was::File { copy, digest, attributes } => self.file(&place, copy, digest, attributes, ours),
             Was::Symlink { target, attributes } => {
                 symlink(&place, self.tag, target, attributes).map(|()| None)
             }
-            Was::Directory { attributes } => in_place(&place, attributes).map(|()| None),
-            Was::Attributes { attributes } => match require_no_guests_link(&place) {
-                Ok(()) => in_place(&place, attributes).map(|()| None),
-                Err(error) => Ok(Some(format!("{error}: its mode and owner stay"))),
-            },
+            Was::Directory { attributes } | Was::Attributes { attributes } => {
+                attributes_of(&place, attributes)
+            }
         }
     }
 
@@ -274,6 +245,7 @@ impl PutBack<'_> {
         let mut to = File::create(&path).map_err(failed("create"))?;
         std::io::copy(&mut file, &mut to).map_err(failed("write"))?;
         to.sync_all().map_err(failed("sync"))?;
+        self.displaced.ancestors().take(3).try_for_each(sync_directory)?;
         Ok(Some(format!(
             "{}: somebody else changed it meanwhile; their version is kept as {}",
             place.path.display(),
@@ -296,9 +268,7 @@ impl PutBack<'_> {
 }
 
 fn set_times(fd: impl AsFd, attributes: &Attributes, path: &Path) -> Result<()> {
-    attributes
-        .apply_times(&fd)
-        .map_err(Error::os("set the times of", path))?;
+    attributes.apply_times(&fd).map_err(Error::os("set the times of", path))?;
     rustix::fs::fsync(&fd).map_err(Error::os("sync", path))
 }
 
@@ -306,11 +276,7 @@ fn symlink(place: &Place, tag: &str, target: &Path, attributes: &Attributes) -> 
     let is_back = kind_of(place)? == Some(FileType::Symlink)
         && link_target(place)? == target
         && stat(place)?.is_some_and(|now| Attributes::of_stat(&now).same_as(attributes));
-    if is_back {
-        Ok(())
-    } else {
-        atomic::symlink(place, tag, target, Some(attributes))
-    }
+    if is_back { Ok(()) } else { atomic::symlink(place, tag, target, Some(attributes)) }
 }
 
 /// Refuses a file whose directory's owner does not own it: a hard link to somebody else's file would be given away.
@@ -323,22 +289,27 @@ pub(crate) fn require_no_guests_link(place: &Place) -> Result<()> {
     }
 }
 
+/// Gives a file or directory its attributes back, where it is still one.
+fn attributes_of(place: &Place, attributes: &Attributes) -> Result<Option<String>> {
+    if !matches!(kind_of(place)?, Some(FileType::RegularFile | FileType::Directory)) {
+        return Ok(Some(format!("{}: removed by somebody else meanwhile", place.path.display())));
+    }
+    match require_no_guests_link(place) {
+        Ok(()) => in_place(place, attributes).map(|()| None),
+        Err(error) => Ok(Some(format!("{error}: its mode and owner stay"))),
+    }
+}
+
 /// Gives a file or directory its attributes back without touching its content.
 fn in_place(place: &Place, attributes: &Attributes) -> Result<()> {
     let fd = place.open()?;
-    attributes
-        .apply(&fd)
-        .map_err(Error::os("set the attributes of", &place.path))?;
+    attributes.apply(&fd).map_err(Error::os("set the attributes of", &place.path))?;
     fault::point("attributes: set back");
     set_times(&fd, attributes, &place.path)
 }
 
 pub(crate) fn stat(place: &Place) -> Result<Option<rustix::fs::Stat>> {
-    match rustix::fs::statat(
-        &place.directory,
-        &place.name,
-        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-    ) {
+    match rustix::fs::statat(&place.directory, &place.name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
         Err(error) => Err(Error::os("look at", &place.path)(error)),
@@ -370,11 +341,7 @@ fn digest_of_names(directory: &crate::root::Directory) -> Result<Sha256> {
     use std::os::unix::ffi::OsStrExt as _;
     let names = directory.names()?;
     let names = names.iter().filter(|name| *name != NOT_COUNTED);
-    Ok(Sha256::of(
-        names
-            .flat_map(|name| [name.as_bytes(), b"\0"].concat())
-            .collect::<Vec<u8>>(),
-    ))
+    Ok(Sha256::of(names.flat_map(|name| [name.as_bytes(), b"\0"].concat()).collect::<Vec<u8>>()))
 }
 
 /// Makes the names in a directory of the journal last.

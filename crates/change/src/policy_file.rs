@@ -27,9 +27,7 @@ pub enum PolicyFileError {
 pub fn write(path: &Path, text: &[u8], over: bool) -> std::result::Result<Option<PathBuf>, PolicyFileError> {
     let exists = path.symlink_metadata().is_ok();
     if exists && !over {
-        return Err(PolicyFileError::Exists {
-            path: path.to_owned(),
-        });
+        return Err(PolicyFileError::Exists { path: path.to_owned() });
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(Error::io("make", folder))?;
@@ -42,10 +40,8 @@ pub fn write(path: &Path, text: &[u8], over: bool) -> std::result::Result<Option
 /// Renames the old file to the first free name of `policy.toml.1`, `policy.toml.2` and so on.
 fn keep(path: &Path) -> Result<PathBuf> {
     let free = (1_u32..).map(|number| crate::keys::added(path, &number.to_string()));
-    let place = free
-        .into_iter()
-        .find(|place| place.symlink_metadata().is_err())
-        .unwrap_or_else(|| path.to_owned());
+    let place =
+        free.into_iter().find(|place| place.symlink_metadata().is_err()).unwrap_or_else(|| path.to_owned());
     std::fs::rename(path, &place).map_err(Error::io("keep", path))?;
     Ok(place)
 }

@@ -19,12 +19,7 @@ use crate::root::Root;
 #[derive(Debug)]
 pub(crate) enum Program<'a> {
     /// useradd(8): a login account with a home directory.
-    AddUser {
-        name: &'a str,
-        home: &'a Path,
-        shell: &'a Path,
-        groups: &'a [String],
-    },
+    AddUser { name: &'a str, home: &'a Path, shell: &'a Path, groups: &'a [String] },
     /// usermod(8): a supplementary group more.
     AddToGroup { name: &'a str, group: &'a str },
     /// usermod(8): lock the password.
@@ -46,12 +41,7 @@ pub(crate) enum Program<'a> {
     /// `systemctl stop UNIT`, of a timer of ours.
     StopUnit { unit: &'a str },
     /// systemd-run(1): a transient timer that rolls a transaction back.
-    StartTimer {
-        unit: &'a str,
-        seconds: u64,
-        program: &'a Path,
-        id: &'a TransactionId,
-    },
+    StartTimer { unit: &'a str, seconds: u64, program: &'a Path, id: &'a TransactionId },
     /// ssh-keygen(1): an Ed25519 pair without a passphrase at a path.
     MakeKey { path: &'a Path },
     /// ssh(1) to this very host, asking nothing, with these options.
@@ -85,11 +75,7 @@ impl Program<'_> {
     /// Starts it, waits, and takes anything but success for an error.
     pub(crate) fn run(&self, root: &Root, lock: Option<&Lock>, input: &[u8]) -> Result<Output> {
         let output = self.output(root, lock, input)?;
-        if output.status.success() {
-            Ok(output)
-        } else {
-            Err(output.into_error())
-        }
+        if output.status.success() { Ok(output) } else { Err(output.into_error()) }
     }
 
     /// Starts it and waits for what it says. Whoever holds `lock` lends it to the program, so that recovery waits
@@ -97,16 +83,9 @@ impl Program<'_> {
     pub(crate) fn output(&self, root: &Root, lock: Option<&Lock>, input: &[u8]) -> Result<Output> {
         let path = self.path()?;
         let mut command = Command::new(&path);
-        command
-            .args(self.arguments(root))
-            .env_clear()
-            .env("LC_ALL", "C")
-            .current_dir("/");
+        command.args(self.arguments(root)).env_clear().env("LC_ALL", "C").current_dir("/");
         command.env("PATH", DIRECTORIES.join(":"));
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut start = || command.spawn().map_err(Error::io("start", &path));
         let child = match lock {
             Some(lock) => lock.inherited(&mut start)?,
@@ -138,12 +117,7 @@ impl Program<'_> {
 
     fn arguments(&self, root: &Root) -> Vec<OsString> {
         match self {
-            Self::AddUser {
-                name,
-                home,
-                shell,
-                groups,
-            } => {
+            Self::AddUser { name, home, shell, groups } => {
                 let mut arguments = prefix(root);
                 arguments.extend(list(["--no-log-init", "--create-home", "--home-dir"]));
                 arguments.extend([home.into(), "--shell".into(), shell.into()]);
@@ -161,13 +135,9 @@ impl Program<'_> {
                 [prefix(root), list(["--append", "--groups", group, "--", name])].concat()
             }
             Self::LockPassword { name } => [prefix(root), list(["--lock", "--", name])].concat(),
-            Self::SetShell { name, shell } => [
-                prefix(root),
-                list(["--shell"]),
-                vec![shell.into()],
-                list(["--", name]),
-            ]
-            .concat(),
+            Self::SetShell { name, shell } => {
+                [prefix(root), list(["--shell"]), vec![shell.into()], list(["--", name])].concat()
+            }
             Self::SetPasswordHash => [chroot(root), list(["--encrypted"])].concat(),
             Self::NeverExpire { name } => [chroot(root), list(["--maxdays", "-1", "--", name])].concat(),
             Self::TestSshd { .. } => list(["-t"]),
@@ -175,32 +145,19 @@ impl Program<'_> {
             Self::ReloadUnit { unit } => list(["reload", "--", unit]),
             Self::UnitIsActive { unit } => list(["is-active", "--quiet", "--", unit]),
             Self::StopUnit { unit } => list(["stop", "--", unit]),
-            Self::StartTimer {
-                unit,
-                seconds,
-                program,
-                id,
-            } => {
+            Self::StartTimer { unit, seconds, program, id } => {
                 let unit = format!("--unit={unit}");
                 let after = format!("--on-active={seconds}s");
                 let description = format!("--description=Undo {id} unless it is confirmed");
-                let mut arguments = list([
-                    &unit,
-                    &after,
-                    "--timer-property=AccuracySec=1s",
-                    "--collect",
-                    &description,
-                ]);
+                let mut arguments = list([&unit, &after, "--timer-property=AccuracySec=1s", &description]);
                 arguments.extend(list(["--property=Type=oneshot", "--"]));
                 arguments.push(program.into());
                 arguments.extend(list(["rollback", id.as_str(), "--because", "unconfirmed"]));
                 arguments
             }
-            Self::MakeKey { path } => [
-                list(["-q", "-t", "ed25519", "-N", "", "-C", "gabion", "-f"]),
-                vec![path.into()],
-            ]
-            .concat(),
+            Self::MakeKey { path } => {
+                [list(["-q", "-t", "ed25519", "-N", "", "-C", "gabion", "-f"]), vec![path.into()]].concat()
+            }
             Self::Login { arguments } => arguments.to_vec(),
             Self::ListSudo { name } => list(["-n", "-l", "-U", name]),
             Self::LookUpAccount { name } => list(["passwd", name]),
@@ -213,9 +170,7 @@ impl Output {
     /// As the error that a failed program is.
     pub(crate) fn into_error(self) -> Error {
         let start = self.text.len().saturating_sub(MOST_OUTPUT);
-        let start = (start..self.text.len())
-            .find(|at| self.text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let start = (start..self.text.len()).find(|at| self.text.is_char_boundary(*at)).unwrap_or(0);
         Error::Program {
             program: self.path,
             status: self.status.to_string(),
@@ -226,28 +181,17 @@ impl Output {
 
 /// The absolute path of a program of this host.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
-    DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(name))
-        .find(|path| path.is_file())
+    DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.is_file())
 }
 
 /// For useradd(8) and usermod(8) on an image.
 fn prefix(root: &Root) -> Vec<OsString> {
-    if root.is_live() {
-        Vec::new()
-    } else {
-        vec!["--prefix".into(), root.path().into()]
-    }
+    if root.is_live() { Vec::new() } else { vec!["--prefix".into(), root.path().into()] }
 }
 
 /// For chpasswd(8) and chage(1) on an image.
 fn chroot(root: &Root) -> Vec<OsString> {
-    if root.is_live() {
-        Vec::new()
-    } else {
-        vec!["--root".into(), root.path().into()]
-    }
+    if root.is_live() { Vec::new() } else { vec!["--root".into(), root.path().into()] }
 }
 
 fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> Vec<OsString> {
@@ -277,11 +221,7 @@ fn wait(mut child: Child, path: &Path, input: &[u8]) -> Result<Output> {
         bytes.extend(stderr.join().unwrap_or_default());
         let text = String::from_utf8_lossy(&bytes).into_owned();
         match ended {
-            Some(status) => Ok(Output {
-                status,
-                text,
-                path: path.to_owned(),
-            }),
+            Some(status) => Ok(Output { status, text, path: path.to_owned() }),
             None => Err(Error::Program {
                 program: path.to_owned(),
                 status: format!("timed out after {} s", PATIENCE.as_secs()),
@@ -322,15 +262,9 @@ mod tests {
     #[test]
     fn a_failed_program_says_what_it_wrote() {
         let root = Root::live().unwrap();
-        let error = Program::LookUpAccount {
-            name: "no-such-account",
-        }
-        .run(&root, None, b"")
-        .unwrap_err();
+        let error = Program::LookUpAccount { name: "no-such-account" }.run(&root, None, b"").unwrap_err();
         assert!(matches!(error, Error::Program { .. }), "{error}");
-        let output = Program::LookUpAccount { name: "root" }
-            .run(&root, None, b"")
-            .unwrap();
+        let output = Program::LookUpAccount { name: "root" }.run(&root, None, b"").unwrap();
         assert!(output.text.starts_with("root:"), "{}", output.text);
     }
 
@@ -339,37 +273,18 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::at(directory.path()).unwrap();
         let programs = [
-            Program::AddUser {
-                name: "a",
-                home: "/home/a".as_ref(),
-                shell: "/bin/sh".as_ref(),
-                groups: &[],
-            },
-            Program::AddToGroup {
-                name: "a",
-                group: "b",
-            },
+            Program::AddUser { name: "a", home: "/home/a".as_ref(), shell: "/bin/sh".as_ref(), groups: &[] },
+            Program::AddToGroup { name: "a", group: "b" },
             Program::LockPassword { name: "a" },
-            Program::SetShell {
-                name: "a",
-                shell: "/bin/sh".as_ref(),
-            },
+            Program::SetShell { name: "a", shell: "/bin/sh".as_ref() },
             Program::SetPasswordHash,
             Program::NeverExpire { name: "a" },
         ];
         for program in programs {
             let arguments = program.arguments(&root);
-            assert!(
-                arguments[0] == "--prefix" || arguments[0] == "--root",
-                "{program:?}"
-            );
+            assert!(arguments[0] == "--prefix" || arguments[0] == "--root", "{program:?}");
             assert_eq!(arguments[1], root.path().as_os_str(), "{program:?}");
-            assert!(
-                !program
-                    .arguments(&Root::live().unwrap())
-                    .contains(&root.path().into()),
-                "{program:?}"
-            );
+            assert!(!program.arguments(&Root::live().unwrap()).contains(&root.path().into()), "{program:?}");
         }
     }
 }

@@ -7,9 +7,11 @@ use crate::engine::Transaction;
 use crate::error::{Error, Result};
 use crate::fault;
 use crate::journal::{Because, State, Store, TransactionId};
+use crate::perform::runs_systemd;
+use crate::program::Program;
 use crate::root::Root;
 use crate::timer;
-use crate::undo::{PATIENCE, UndoReport, roll_back};
+use crate::undo::{PATIENCE, Reloads, UndoReport, roll_back};
 
 /// What became of one transaction.
 #[derive(Debug)]
@@ -46,6 +48,26 @@ pub enum Recovery {
 /// [`Error::Busy`] where a transaction is being worked on for more than a minute. What goes wrong with a single
 /// transaction is in its [`Recovery`].
 pub fn recover(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
+    recover_all(root, now, Reloads::Now)
+}
+
+/// As [`recover`], early in the boot, when what reads the files has not been started yet: nothing is reloaded until
+/// all is done. A server that is told to reload while it starts may end of it; and a systemd that reads its units
+/// again forgets that others wait for a recovery whose own unit has just been undone.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_at_boot(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
+    let recovered = recover_all(root, now, Reloads::NotYetStarted)?;
+    let undone = recovered.iter().any(|one| matches!(one.recovery, Recovery::Undone(_)));
+    if undone && root.is_live() && runs_systemd() {
+        // A unit that is gone is not started then, and the ports of a socket are read out of sshd_config again.
+        let _next_boot_reads_them = Program::ReloadUnits.run(root, None, b"");
+    }
+    Ok(recovered)
+}
+
+fn recover_all(root: &Root, now: &Moment, reloads: Reloads) -> Result<Vec<Recovered>> {
     let store = Store::of(root);
     let ids = store.ids()?;
     if !root.outside(crate::journal::TRANSACTIONS).is_dir() {
@@ -56,7 +78,7 @@ pub fn recover(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
     drop(lock);
     let mut recovered = Vec::new();
     for id in ids.into_iter().rev() {
-        let recovery = match recover_one(root, &id, now) {
+        let recovery = match recover_one(root, &id, now, reloads) {
             Ok(None) => continue,
             Ok(Some(recovery)) => recovery,
             Err(Error::Busy) => return Err(Error::Busy),
@@ -67,39 +89,25 @@ pub fn recover(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
     Ok(recovered)
 }
 
-fn recover_one(root: &Root, id: &TransactionId, now: &Moment) -> Result<Option<Recovery>> {
+fn recover_one(root: &Root, id: &TransactionId, now: &Moment, reloads: Reloads) -> Result<Option<Recovery>> {
     let mut transaction = Transaction::open(root, id, PATIENCE)?;
     fault::point("recover: opened");
     let summary = transaction.journal.summary();
-    let mut undo = |because| {
-        Ok(Some(Recovery::Undone(roll_back(
-            &mut transaction,
-            because,
-            &mut |_| {},
-        ))))
-    };
+    let mut undo =
+        |because| Ok(Some(Recovery::Undone(roll_back(&mut transaction, because, reloads, &mut |_| {}))));
     match summary.state {
         State::Applying | State::Undoing { .. } | State::RollbackFailed => undo(Because::Recovered),
         State::Pending { deadline } => {
             let left = deadline.millis_after(now);
             if left == 0 {
                 let same_boot = deadline.boot == now.boot;
-                return undo(if same_boot {
-                    Because::Unconfirmed
-                } else {
-                    Because::Recovered
-                });
+                return undo(if same_boot { Because::Unconfirmed } else { Because::Recovered });
             }
-            let timer_was_lost = summary
-                .armed
-                .is_none_or(|(_, timer)| !timer::stands(root, &timer));
+            let timer_was_lost = summary.armed.is_none_or(|(_, timer)| !timer::stands(root, &timer));
             if timer_was_lost {
                 transaction.arm(Duration::from_millis(left))?;
             }
-            Ok(Some(Recovery::StillPending {
-                deadline,
-                timer_was_lost,
-            }))
+            Ok(Some(Recovery::StillPending { deadline, timer_was_lost }))
         }
         State::Confirmed { finished: false } => transaction.finish().map(|()| Some(Recovery::Finished)),
         // Killed between the last line of the journal and the last file.

@@ -87,27 +87,19 @@ impl Root {
 
     /// The place that a path names; its directory must be there.
     pub(crate) fn place(&self, path: &Path) -> Result<Place> {
-        let bad = || Error::BadPath {
-            path: path.to_owned(),
-        };
+        let bad = || Error::BadPath { path: path.to_owned() };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(bad());
         };
         let directory = self.directory(parent)?;
-        Ok(Place {
-            directory,
-            name: name.to_owned(),
-            path: path.to_owned(),
-        })
+        Ok(Place { directory, name: name.to_owned(), path: path.to_owned() })
     }
 
     /// Opens a directory. Symbolic links are followed, inside the tree, only out of directories that none but root
     /// can change.
     pub(crate) fn directory(&self, path: &Path) -> Result<Directory> {
         if !path.is_absolute() {
-            return Err(Error::BadPath {
-                path: path.to_owned(),
-            });
+            return Err(Error::BadPath { path: path.to_owned() });
         }
         let mut walk = Walk::start(self)?;
         walk.push_all(path);
@@ -146,17 +138,8 @@ impl Walk {
     fn start(root: &Root) -> Result<Self> {
         let fd = openat(&root.base, ".", PATH_ONLY, Mode::empty()).map_err(Error::os("open", &root.path))?;
         // What stands above the base of an image is not the image's doing.
-        let base = Trail {
-            fd,
-            owner: 0,
-            writable_by_others: false,
-            path: PathBuf::from("/"),
-        };
-        Ok(Self {
-            trail: vec![base],
-            left: VecDeque::new(),
-            links: 0,
-        })
+        let base = Trail { fd, owner: 0, writable_by_others: false, path: PathBuf::from("/") };
+        Ok(Self { trail: vec![base], left: VecDeque::new(), links: 0 })
     }
 
     /// Puts a path's components before those that are left.
@@ -171,9 +154,7 @@ impl Walk {
     }
 
     fn here(&self) -> &Trail {
-        self.trail
-            .last()
-            .unwrap_or_else(|| unreachable!("the base is never popped"))
+        self.trail.last().unwrap_or_else(|| unreachable!("the base is never popped"))
     }
 
     fn step(&mut self, name: &OsStr, whole: &Path) -> Result<()> {
@@ -194,12 +175,7 @@ impl Walk {
                 let group_writes = bits.contains(Mode::WGRP) && stat.st_gid != 0;
                 let loose = group_writes || bits.contains(Mode::WOTH);
                 let writable_by_others = loose && !bits.contains(Mode::SVTX);
-                self.trail.push(Trail {
-                    fd,
-                    owner: stat.st_uid,
-                    writable_by_others,
-                    path,
-                });
+                self.trail.push(Trail { fd, owner: stat.st_uid, writable_by_others, path });
                 Ok(())
             }
             FileType::Symlink => self.follow(&fd, path, whole),
@@ -244,18 +220,10 @@ impl Walk {
                 loose = Some(trail.path.clone());
             }
         }
-        let last = self
-            .trail
-            .pop()
-            .unwrap_or_else(|| unreachable!("the base is never popped"));
+        let last = self.trail.pop().unwrap_or_else(|| unreachable!("the base is never popped"));
         let read = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(&last.fd, ".", read, Mode::empty()).map_err(Error::os("open", path))?;
-        Ok(Directory {
-            fd,
-            path: path.to_owned(),
-            guest,
-            loose,
-        })
+        Ok(Directory { fd, path: path.to_owned(), guest, loose })
     }
 }
 
@@ -269,17 +237,9 @@ fn is_ours(uid: u32) -> bool {
 impl Directory {
     /// Refuses a directory in which someone other than root and `owner` could change what is put there.
     pub(crate) fn require_trusted(&self, owner: u32) -> Result<()> {
-        let refuse = |path: &Path, reason: String| {
-            Err(Error::Untrusted {
-                path: path.to_owned(),
-                reason,
-            })
-        };
+        let refuse = |path: &Path, reason: String| Err(Error::Untrusted { path: path.to_owned(), reason });
         if let Some(loose) = &self.loose {
-            return refuse(
-                loose,
-                "others than its owner can change this directory".to_owned(),
-            );
+            return refuse(loose, "others than its owner can change this directory".to_owned());
         }
         match self.guest {
             Some(guest) if guest != owner => refuse(
@@ -313,11 +273,7 @@ impl Directory {
     /// A name in it.
     pub(crate) fn place(self, name: impl Into<OsString>) -> Place {
         let name = name.into();
-        Place {
-            path: self.path.join(&name),
-            directory: self,
-            name,
-        }
+        Place { path: self.path.join(&name), directory: self, name }
     }
 }
 
@@ -360,11 +316,6 @@ impl Directory {
     fn open(&self, name: &OsStr, path: PathBuf) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.fd, name, flags, Mode::empty()).map_err(Error::os("open", &path))?;
-        Ok(Self {
-            fd,
-            path,
-            guest: self.guest,
-            loose: self.loose.clone(),
-        })
+        Ok(Self { fd, path, guest: self.guest, loose: self.loose.clone() })
     }
 }

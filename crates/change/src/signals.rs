@@ -12,24 +12,18 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn hold() -> Self {
-        let asked: SigSet = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM]
-            .into_iter()
-            .collect();
+        let asked: SigSet =
+            [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM].into_iter().collect();
         let before = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
         let _ = asked.thread_block();
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        Self {
-            before,
-            pending: SignalFd::with_flags(&asked, flags).ok(),
-        }
+        Self { before, pending: SignalFd::with_flags(&asked, flags).ok() }
     }
 
     /// The signal that came meanwhile.
     pub(crate) fn take(&self) -> Option<String> {
         let info = self.pending.as_ref()?.read_signal().ok()??;
-        let signal = i32::try_from(info.ssi_signo)
-            .ok()
-            .and_then(|number| Signal::try_from(number).ok());
+        let signal = i32::try_from(info.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok());
         Some(signal.map_or_else(|| info.ssi_signo.to_string(), |signal| signal.as_str().to_owned()))
     }
 }

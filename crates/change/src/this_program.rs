@@ -21,10 +21,7 @@ pub fn this_program() -> Result<Program> {
         }
         Ok(_) => Before::File(digest(installed)?),
     };
-    Ok(Program {
-        digest: digest(Path::new("/proc/self/exe"))?,
-        installed: before,
-    })
+    Ok(Program { digest: digest(Path::new("/proc/self/exe"))?, installed: before })
 }
 
 fn digest(path: &Path) -> Result<Sha256> {

@@ -34,15 +34,10 @@ pub(crate) fn keep_program(directory: &Path) -> Result<()> {
     let path = directory.join(COPY);
     let failed = |doing| Error::io(doing, &path);
     let mut from = File::open("/proc/self/exe").map_err(Error::io("open", "/proc/self/exe"))?;
-    let mut to = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o700)
-        .open(&path)
-        .map_err(failed("create"))?;
+    let mut to =
+        File::options().write(true).create_new(true).mode(0o700).open(&path).map_err(failed("create"))?;
     std::io::copy(&mut from, &mut to).map_err(failed("write"))?;
-    to.set_permissions(fs::Permissions::from_mode(0o700))
-        .map_err(failed("set the mode of"))?;
+    to.set_permissions(fs::Permissions::from_mode(0o700)).map_err(failed("set the mode of"))?;
     label_as_program(&to);
     to.sync_all().map_err(failed("sync"))
 }
@@ -69,11 +64,7 @@ fn program(directory: &Path) -> PathBuf {
     let copy = directory.join(COPY);
     let executable = rustix::fs::statvfs(&copy)
         .is_ok_and(|stat| !stat.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC));
-    if executable {
-        copy
-    } else {
-        std::env::current_exe().unwrap_or(copy)
-    }
+    if executable { copy } else { std::env::current_exe().unwrap_or(copy) }
 }
 
 /// Starts the timer. For an image, where nothing runs, there is none, and `recover` is what undoes.
@@ -83,22 +74,14 @@ pub(crate) fn start(root: &Root, id: &TransactionId, directory: &Path, after: Du
     }
     let program = program(directory);
     if runs_systemd() {
-        let unit = format!("gabion-undo-{id}");
+        let unit = unit_of(id);
         let seconds = after.as_secs().max(1);
-        let start = Program::StartTimer {
-            unit: &unit,
-            seconds,
-            program: &program,
-            id,
-        };
-        start.run(root, None, b"").map_err(|error| Error::Timer {
-            reason: error.to_string(),
-        })?;
+        let start = Program::StartTimer { unit: &unit, seconds, program: &program, id };
+        start.run(root, None, b"").map_err(|error| Error::Timer { reason: error.to_string() })?;
         return Ok(Timer::Systemd { unit });
     }
-    start_process(&program, id).map_err(|error| Error::Timer {
-        reason: format!("{}: {error}", program.display()),
-    })
+    start_process(&program, id)
+        .map_err(|error| Error::Timer { reason: format!("{}: {error}", program.display()) })
 }
 
 /// What the detached process says when it is out of the session and holds the signals back.
@@ -107,15 +90,8 @@ const READY: u8 = b'+';
 fn start_process(program: &Path, id: &TransactionId) -> std::io::Result<Timer> {
     // Everything but the program's own arguments is left behind: terminal, directory, environment.
     let mut command = Command::new(program);
-    command
-        .args([UNDO_TIMER, id.as_str()])
-        .env_clear()
-        .env("LC_ALL", "C")
-        .current_dir("/");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.args([UNDO_TIMER, id.as_str()]).env_clear().env("LC_ALL", "C").current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn()?;
     let mut answer = [0];
     match child.stdout.take() {
@@ -160,11 +136,21 @@ pub(crate) fn stop(root: &Root, timer: &Timer) {
     }
 }
 
+/// Stops the timer that a transaction would have under systemd.
+pub(crate) fn stop_by_name(root: &Root, id: &TransactionId) {
+    if runs_systemd() {
+        stop(root, &Timer::Systemd { unit: unit_of(id) });
+    }
+}
+
+fn unit_of(id: &TransactionId) -> String {
+    format!("gabion-undo-{id}")
+}
+
 /// A process number is given out again: the command line tells.
 fn is_undo_timer(pid: u32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|byte| *byte == 0)
-        .any(|word| word == UNDO_TIMER.as_bytes())
+    line.split(|byte| *byte == 0).any(|word| word == UNDO_TIMER.as_bytes())
 }
 
 /// What the detached process does: leaves the session, holds back the signals that would end it, waits for the
@@ -175,11 +161,7 @@ fn is_undo_timer(pid: u32) -> bool {
 pub fn run_undo_timer(root: &Root, id: &TransactionId) -> Result<Option<UndoReport>> {
     rustix::process::setsid().map_err(Error::os("start a session for", "the undo timer"))?;
     let _held = Held::hold();
-    std::io::stdout()
-        .write_all(&[READY])
-        .map_err(Error::io("answer on", "the undo timer's pipe"))?;
-    std::io::stdout()
-        .flush()
-        .map_err(Error::io("answer on", "the undo timer's pipe"))?;
+    std::io::stdout().write_all(&[READY]).map_err(Error::io("answer on", "the undo timer's pipe"))?;
+    std::io::stdout().flush().map_err(Error::io("answer on", "the undo timer's pipe"))?;
     rollback(root, id, Because::Unconfirmed)
 }

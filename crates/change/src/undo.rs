@@ -57,7 +57,7 @@ pub fn rollback(root: &Root, id: &TransactionId, because: Because) -> Result<Opt
         State::Confirmed { .. } => refuse_older(root, id)?,
         State::Applying | State::Pending { .. } | State::Undoing { .. } | State::RollbackFailed => {}
     }
-    Ok(Some(roll_back(&mut transaction, because, &mut |_| {})))
+    Ok(Some(roll_back(&mut transaction, because, Reloads::Now, &mut |_| {})))
 }
 
 /// Opens a transaction when its deadline has passed; none where it was confirmed or undone before.
@@ -104,10 +104,7 @@ fn refuse_older(root: &Root, id: &TransactionId) -> Result<()> {
         match state {
             State::Confirmed { .. } if other == *id => return Ok(()),
             State::Confirmed { .. } => {
-                return Err(Error::NotTheNewest {
-                    id: id.clone(),
-                    newest: other,
-                });
+                return Err(Error::NotTheNewest { id: id.clone(), newest: other });
             }
             State::Pending { .. } => return Err(Error::PendingTransaction { id: other }),
             State::RolledBack { .. } => {}
@@ -119,22 +116,33 @@ fn refuse_older(root: &Root, id: &TransactionId) -> Result<()> {
     Ok(())
 }
 
+/// When programs read the files that were put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reloads {
+    /// When all else is undone.
+    Now,
+    /// Not here: they have not been started yet in this boot.
+    NotYetStarted,
+}
+
 /// Undoes every step that is not undone. Goes on past a step that fails, and past a journal that cannot be written:
 /// the more is undone, the better is the way in.
 pub(crate) fn roll_back(
     transaction: &mut Transaction<'_>,
     because: Because,
+    when: Reloads,
     progress: &mut dyn FnMut(Progress),
 ) -> UndoReport {
     let mut report = UndoReport::default();
     let mut unwritten = transaction.journal.append(Event::Undoing { because }).err();
     let open = transaction.journal.summary().to_undo;
-    let (reloads, others): (Vec<usize>, Vec<usize>) = open
-        .into_iter()
-        .partition(|step| performer(&transaction.plan.steps[*step].action).is_reload());
-    for step in others.into_iter().rev().chain(reloads) {
+    let (reloads, others): (Vec<usize>, Vec<usize>) =
+        open.into_iter().partition(|step| performer(&transaction.plan.steps[*step].action).is_reload());
+    let skipped = |step: &usize| when == Reloads::NotYetStarted && reloads.contains(step);
+    for step in others.into_iter().rev().chain(reloads.iter().copied()) {
         progress(Progress::Undoing(step));
-        let event = match undo_step(transaction, step) {
+        let undone = if skipped(&step) { Ok(Vec::new()) } else { undo_step(transaction, step) };
+        let event = match undone {
             Ok(notes) => {
                 report.notes.extend(notes.iter().cloned());
                 Event::Undone { step, notes }
@@ -152,16 +160,12 @@ pub(crate) fn roll_back(
         unwritten = transaction.journal.append(Event::RolledBack).err().or(unwritten);
         unwritten = transaction.close().err().or(unwritten);
     } else {
-        unwritten = transaction
-            .journal
-            .append(Event::RollbackFailed)
-            .err()
-            .or(unwritten);
+        unwritten = transaction.journal.append(Event::RollbackFailed).err().or(unwritten);
     }
     if let Some(error) = unwritten {
-        report.notes.push(format!(
-            "the journal could not be written ({error}): `gabion recover` will look again"
-        ));
+        report
+            .notes
+            .push(format!("the journal could not be written ({error}): `gabion recover` will look again"));
     }
     report
 }
@@ -173,12 +177,7 @@ fn undo_step(transaction: &Transaction<'_>, step: usize) -> Result<Vec<String>> 
     let saved: Saved = journal::read_json(&kept.join(META))?;
     let nothing = Earlier::default();
     let context = transaction.context(step, &nothing);
-    let back = PutBack {
-        root: transaction.root,
-        kept: &kept,
-        displaced: &displaced,
-        tag: &context.tag,
-    };
+    let back = PutBack { root: transaction.root, kept: &kept, displaced: &displaced, tag: &context.tag };
     fault::point("undo: before a step");
     let notes = performer(&transaction.plan.steps[step].action).undo(&context, &back, &saved)?;
     fault::point("undo: after a step");

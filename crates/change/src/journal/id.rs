@@ -27,9 +27,7 @@ impl TransactionId {
         let (seconds, millis) = digits.split_at_checked(15)?;
         let whole: DateTime = DateTime::strptime("%Y%m%dT%H%M%S", seconds).ok()?;
         let whole = whole.to_zoned(TimeZone::UTC).ok()?.timestamp();
-        whole
-            .checked_add(SignedDuration::from_millis(millis.parse().ok()?))
-            .ok()
+        whole.checked_add(SignedDuration::from_millis(millis.parse().ok()?)).ok()
     }
 
     fn new(now: Timestamp) -> Self {
@@ -37,11 +35,7 @@ impl TransactionId {
         // Without randomness the time alone must do; a name that is taken is refused by rename(2).
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
         let suffix = u16::from_ne_bytes(random);
-        Self(format!(
-            "{}{:03}-{suffix:04x}",
-            now.strftime("%Y%m%dT%H%M%S"),
-            now.subsec_millisecond()
-        ))
+        Self(format!("{}{:03}-{suffix:04x}", now.strftime("%Y%m%dT%H%M%S"), now.subsec_millisecond()))
     }
 
     /// As text.
@@ -70,14 +64,8 @@ impl FromStr for TransactionId {
         let good = shape
             && digits(&text[..8])
             && digits(&text[9..18])
-            && text[19..]
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        if good {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotATransactionId(text.to_owned()))
-        }
+            && text[19..].bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if good { Ok(Self(text.to_owned())) } else { Err(NotATransactionId(text.to_owned())) }
     }
 }
 
@@ -89,9 +77,7 @@ impl Serialize for TransactionId {
 
 impl<'de> Deserialize<'de> for TransactionId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -121,13 +107,7 @@ mod tests {
 
     #[test]
     fn what_could_lead_out_of_the_directory_is_no_name() {
-        for text in [
-            "",
-            "..",
-            "../../../etc/passwd",
-            "20261122T195706123-8c1g",
-            "20261122T195706123/8c1f",
-        ] {
+        for text in ["", "..", "../../../etc/passwd", "20261122T195706123-8c1g", "20261122T195706123/8c1f"] {
             assert!(text.parse::<TransactionId>().is_err(), "{text}");
         }
     }

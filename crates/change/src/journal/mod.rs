@@ -63,11 +63,7 @@ impl Journal {
             file.set_len(whole).map_err(Error::io("cut", &path))?;
             file.sync_all().map_err(Error::io("sync", &path))?;
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            file,
-            lines,
-        })
+        Ok(Self { directory: directory.to_owned(), file, lines })
     }
 
     /// Reads a journal without touching it.
@@ -83,10 +79,7 @@ impl Journal {
     /// Appends a line and syncs it.
     pub(crate) fn append(&mut self, event: Event) -> Result<()> {
         let path = self.directory.join(JOURNAL);
-        let line = Line {
-            at: Moment::now(),
-            event,
-        };
+        let line = Line { at: Moment::now(), event };
         let mut text = to_json(&line, &path)?;
         text.retain(|byte| *byte != b'\n');
         text.push(b'\n');
@@ -176,13 +169,7 @@ mod tests {
         journal(directory.path());
         let path = directory.path().join(JOURNAL);
         let whole = fs::read(&path).unwrap();
-        let torn_tails: [&[u8]; 5] = [
-            b"{",
-            b"{\"at\":{\"wa",
-            b"\0\0\0\0",
-            b"\0\0\0\n",
-            b"{\"half\":1\n\0\0",
-        ];
+        let torn_tails: [&[u8]; 5] = [b"{", b"{\"at\":{\"wa", b"\0\0\0\0", b"\0\0\0\n", b"{\"half\":1\n\0\0"];
         for tail in torn_tails {
             fs::write(&path, [&whole[..], tail].concat()).unwrap();
             assert_eq!(Journal::read(directory.path()).unwrap().len(), 2, "{tail:?}");
@@ -203,11 +190,7 @@ mod tests {
         for cut in 0..whole.len() {
             fs::write(&path, &whole[..cut]).unwrap();
             let lines = whole[..cut].iter().filter(|byte| **byte == b'\n').count();
-            assert_eq!(
-                Journal::read(directory.path()).unwrap().len(),
-                lines,
-                "cut at {cut}"
-            );
+            assert_eq!(Journal::read(directory.path()).unwrap().len(), lines, "cut at {cut}");
         }
     }
 

@@ -100,20 +100,14 @@ impl Summary {
             Event::Applied => {
                 self.applied = Some(line.at.clone());
                 self.state = match &self.armed {
-                    Some((deadline, _)) => State::Pending {
-                        deadline: deadline.clone(),
-                    },
+                    Some((deadline, _)) => State::Pending { deadline: deadline.clone() },
                     None => State::Confirmed { finished: false },
                 };
             }
             Event::Confirmed { .. } => self.state = State::Confirmed { finished: false },
             Event::Finished => self.state = State::Confirmed { finished: true },
             Event::Failed { step, error } => self.error = Some(format!("step {}: {error}", step + 1)),
-            Event::Undoing { because } => {
-                self.state = State::Undoing {
-                    because: self.first_cause(*because),
-                }
-            }
+            Event::Undoing { because } => self.state = State::Undoing { because: self.first_cause(*because) },
             Event::Undone { step, notes } => {
                 self.to_undo.retain(|open| open != step);
                 self.notes.extend(notes.iter().cloned());
@@ -121,11 +115,7 @@ impl Summary {
             Event::UndoFailed { step, error } => {
                 self.error = Some(format!("step {} could not be undone: {error}", step + 1));
             }
-            Event::RolledBack => {
-                self.state = State::RolledBack {
-                    because: self.first_cause(Because::Asked),
-                }
-            }
+            Event::RolledBack => self.state = State::RolledBack { because: self.first_cause(Because::Asked) },
             Event::RollbackFailed => self.state = State::RollbackFailed,
         }
     }

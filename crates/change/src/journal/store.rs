@@ -41,10 +41,7 @@ impl Store {
             builder.create(&outside).map_err(Error::io("create", &outside))?;
             root.directory(Path::new(path))?.require_trusted(0)?;
         }
-        builder
-            .mode(0o700)
-            .create(&store.directory)
-            .map_err(Error::io("create", &store.directory))?;
+        builder.mode(0o700).create(&store.directory).map_err(Error::io("create", &store.directory))?;
         root.directory(Path::new(TRANSACTIONS))?.require_trusted(0)?;
         for path in ["/var/lib/gabion", "/var/lib"] {
             crate::originals::sync_directory(&root.outside(path))?;
@@ -54,9 +51,7 @@ impl Store {
 
     /// The store of a tree, which may not be there.
     pub(crate) fn of(root: &Root) -> Self {
-        Self {
-            directory: root.outside(TRANSACTIONS),
-        }
+        Self { directory: root.outside(TRANSACTIONS) }
     }
 
     pub(crate) fn path(&self, id: &TransactionId) -> PathBuf {
@@ -82,10 +77,7 @@ impl Store {
     /// Makes the directory of a new transaction, whole or not at all.
     pub(crate) fn add(&self, id: &TransactionId, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let unfinished = self.directory.join(format!("{UNFINISHED}{id}"));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&unfinished)
-            .map_err(Error::io("create", &unfinished))?;
+        DirBuilder::new().mode(0o700).create(&unfinished).map_err(Error::io("create", &unfinished))?;
         fill(&unfinished)?;
         crate::originals::sync_directory(&unfinished)?;
         crate::fault::point("transaction: filled");
@@ -101,9 +93,8 @@ impl Store {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return Ok(());
         };
-        for entry in entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
+        for entry in
+            entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED))
         {
             fs::remove_dir_all(entry.path()).map_err(Error::io("remove", entry.path()))?;
         }
@@ -144,11 +135,7 @@ impl Lock {
     pub(crate) fn inherited<T>(&self, start: impl FnOnce() -> T) -> T {
         let set = |inherit: bool| {
             if let Ok(flags) = fcntl_getfd(self.0.as_fd()) {
-                let flags = if inherit {
-                    flags - FdFlags::CLOEXEC
-                } else {
-                    flags | FdFlags::CLOEXEC
-                };
+                let flags = if inherit { flags - FdFlags::CLOEXEC } else { flags | FdFlags::CLOEXEC };
                 let _ = fcntl_setfd(self.0.as_fd(), flags);
             }
         };

@@ -54,10 +54,8 @@ pub(super) fn undo(
     let mut notes = Vec::new();
     for file in FILES {
         let path = format!("/etc/{file}");
-        let Some(original) = saved
-            .originals
-            .iter()
-            .find(|original| original.path.as_os_str() == path.as_str())
+        let Some(original) =
+            saved.originals.iter().find(|original| original.path.as_os_str() == path.as_str())
         else {
             continue;
         };
@@ -71,10 +69,8 @@ pub(super) fn undo(
         let without = strip(AccountFile(file), now.clone().unwrap_or_default(), &before);
         if without == before {
             back.path(original, None)?;
-            let backup = saved
-                .originals
-                .iter()
-                .find(|other| other.path.as_os_str() == format!("{path}-").as_str());
+            let backup =
+                saved.originals.iter().find(|other| other.path.as_os_str() == format!("{path}-").as_str());
             if let Some(backup) = backup {
                 back.path(backup, None)?;
             }
@@ -82,9 +78,8 @@ pub(super) fn undo(
             if now.as_ref() != Some(&without) {
                 rewrite(back, original, &without)?;
             }
-            notes.push(format!(
-                "{path}: changed by others meanwhile; only what was done to {who} was undone"
-            ));
+            notes
+                .push(format!("{path}: changed by others meanwhile; only what was done to {who} was undone"));
         }
         fault::point("accounts: a file is undone");
     }
@@ -117,21 +112,14 @@ fn lock(root: &Root) -> Result<rustix::fd::OwnedFd> {
 fn leftovers(root: &Root) -> Result<Vec<String>> {
     let names = root.directory("/etc".as_ref())?.names()?;
     let is_leftover = |name: &String| {
-        FILES
-            .iter()
-            .filter_map(|file| name.strip_prefix(file))
-            .any(|rest| {
-                let number = rest
-                    .strip_prefix('.')
-                    .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-                rest == ".lock" || rest == "+" || number
-            })
+        FILES.iter().filter_map(|file| name.strip_prefix(file)).any(|rest| {
+            let number = rest
+                .strip_prefix('.')
+                .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+            rest == ".lock" || rest == "+" || number
+        })
     };
-    Ok(names
-        .into_iter()
-        .filter_map(|name| name.into_string().ok())
-        .filter(is_leftover)
-        .collect())
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).filter(is_leftover).collect())
 }
 
 /// Removes what was left since. With the lock held none of it is in use.
@@ -148,13 +136,7 @@ fn rewrite(back: &PutBack<'_>, original: &Original, lines: &[String]) -> Result<
     let place = back.root.place(&original.path)?;
     let file = place.open_file()?;
     let attributes = Attributes::of(&file).map_err(Error::os("read the attributes of", &original.path))?;
-    atomic::replace(
-        &place,
-        back.tag,
-        Source::Bytes(&join(lines)),
-        &attributes,
-        Times::Now,
-    )
+    atomic::replace(&place, back.tag, Source::Bytes(&join(lines)), &attributes, Times::Now)
 }
 
 fn kept_lines(back: &PutBack<'_>, original: &Original) -> Result<Vec<String>> {
@@ -167,18 +149,26 @@ fn kept_lines(back: &PutBack<'_>, original: &Original) -> Result<Vec<String>> {
     }
 }
 
+/// Makes what an account program did last over a power cut: it syncs its files, but neither their directory nor a home.
+pub(super) fn sync_all(root: &Root) -> Result<()> {
+    let directory = root.directory("/".as_ref())?;
+    rustix::fs::syncfs(&directory).map_err(Error::os("sync", "/"))?;
+    // A home of its own may stand on a file system of its own.
+    match root.directory("/home".as_ref()) {
+        Ok(home) => rustix::fs::syncfs(&home).map_err(Error::os("sync", "/home")),
+        Err(_) => Ok(()),
+    }
+}
+
 /// User and primary group of an account.
 pub(super) fn ids(context: &Context<'_>, name: &str) -> Result<(u32, u32)> {
-    let missing = || Error::NoSuchAccount {
-        name: name.to_owned(),
-    };
+    let missing = || Error::NoSuchAccount { name: name.to_owned() };
     let local = entry(context.root, name)?;
     let line = match local {
         Some(line) => line,
         None if context.root.is_live() => {
-            let output = Program::LookUpAccount { name }
-                .run(context.root, None, b"")
-                .map_err(|_| missing())?;
+            let output =
+                Program::LookUpAccount { name }.run(context.root, None, b"").map_err(|_| missing())?;
             output.text.lines().next().unwrap_or_default().to_owned()
         }
         None => return Err(missing()),
@@ -202,18 +192,9 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     let first = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     let rest = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     let good = name.len() <= 32
-        && name
-            .bytes()
-            .next()
-            .is_some_and(|byte| first(byte) || byte.is_ascii_uppercase())
+        && name.bytes().next().is_some_and(|byte| first(byte) || byte.is_ascii_uppercase())
         && name.bytes().all(rest);
-    if good {
-        Ok(())
-    } else {
-        Err(Error::BadName {
-            name: name.to_owned(),
-        })
-    }
+    if good { Ok(()) } else { Err(Error::BadName { name: name.to_owned() }) }
 }
 
 /// The first field of a line.
@@ -231,23 +212,13 @@ pub(super) fn find<'a>(lines: &'a [String], wanted: &str) -> Option<&'a str> {
 pub(super) fn without_member(line: &str, before: &str, name: &str) -> String {
     let before: Vec<&str> = before.split(':').collect();
     let field = |(index, field): (usize, &str)| {
-        let had = before
-            .get(index)
-            .is_some_and(|field| field.split(',').any(|member| member == name));
+        let had = before.get(index).is_some_and(|field| field.split(',').any(|member| member == name));
         if index < 2 || had {
             return field.to_owned();
         }
-        field
-            .split(',')
-            .filter(|member| *member != name)
-            .collect::<Vec<_>>()
-            .join(",")
+        field.split(',').filter(|member| *member != name).collect::<Vec<_>>().join(",")
     };
-    line.split(':')
-        .enumerate()
-        .map(field)
-        .collect::<Vec<_>>()
-        .join(":")
+    line.split(':').enumerate().map(field).collect::<Vec<_>>().join(":")
 }
 
 /// Lines as text, every byte as the character of the same number (ISO 8859-1), so that bytes that are not UTF-8 in a
@@ -258,12 +229,8 @@ fn split(bytes: &[u8]) -> Vec<String> {
 }
 
 fn join(lines: &[String]) -> Vec<u8> {
-    let bytes = |line: &String| {
-        line.chars()
-            .chain(['\n'])
-            .filter_map(|c| u8::try_from(c).ok())
-            .collect::<Vec<u8>>()
-    };
+    let bytes =
+        |line: &String| line.chars().chain(['\n']).filter_map(|c| u8::try_from(c).ok()).collect::<Vec<u8>>();
     lines.iter().flat_map(bytes).collect()
 }
 

@@ -21,9 +21,7 @@ impl Perform for ChangeUser<'_> {
             UserChange::SetPasswordHash { hash }
                 if hash.0.bytes().any(|byte| byte == b':' || byte < b' ') =>
             {
-                return Err(Error::BadName {
-                    name: "the password hash".to_owned(),
-                });
+                return Err(Error::BadName { name: "the password hash".to_owned() });
             }
             UserChange::SetShell { shell } => {
                 let bytes = shell.as_os_str().as_encoded_bytes();
@@ -38,11 +36,7 @@ impl Perform for ChangeUser<'_> {
         if context.earlier.makes_account(self.name) || account::entry(context.root, self.name)?.is_some() {
             Ok(())
         } else {
-            Err(context.stale(
-                format!("account {}", self.name),
-                "an account in /etc/passwd",
-                "none",
-            ))
+            Err(context.stale(format!("account {}", self.name), "an account in /etc/passwd", "none"))
         }
     }
 
@@ -56,22 +50,19 @@ impl Perform for ChangeUser<'_> {
         match self.change {
             UserChange::AddToGroup { group } => run(Program::AddToGroup { name, group }, b"")?,
             UserChange::LockPassword => run(Program::LockPassword { name }, b"")?,
-            UserChange::SetPasswordHash { hash } => run(
-                Program::SetPasswordHash,
-                format!("{name}:{}\n", hash.0).as_bytes(),
-            )?,
+            UserChange::SetPasswordHash { hash } => {
+                run(Program::SetPasswordHash, format!("{name}:{}\n", hash.0).as_bytes())?
+            }
             UserChange::SetShell { shell } => run(Program::SetShell { name, shell }, b"")?,
             UserChange::NeverExpirePassword => run(Program::NeverExpire { name }, b"")?,
         };
         fault::point("accounts: the program ended");
-        Ok(())
+        account::sync_all(context.root)
     }
 
     fn undo(&self, _: &Context<'_>, back: &PutBack<'_>, saved: &Saved) -> Result<Vec<String>> {
         account::undo(back, saved, self.name, |file, now, before| {
-            now.into_iter()
-                .map(|line| self.strip(file, line, before))
-                .collect()
+            now.into_iter().map(|line| self.strip(file, line, before)).collect()
         })
     }
 
@@ -91,36 +82,20 @@ impl ChangeUser<'_> {
             }
             (UserChange::LockPassword, "shadow") if own => {
                 let locked = format!("!{}", field(old, PASSWORD));
-                if field(&line, PASSWORD) == locked {
-                    with_fields_of(&line, old, &[PASSWORD])
-                } else {
-                    line
-                }
+                if field(&line, PASSWORD) == locked { with_fields_of(&line, old, &[PASSWORD]) } else { line }
             }
             (UserChange::SetPasswordHash { hash }, "shadow") if own => {
                 // Somebody who set another password meanwhile keeps it.
                 let ours = field(&line, PASSWORD) == hash.0;
-                if ours {
-                    with_fields_of(&line, old, &[PASSWORD, LAST_CHANGE])
-                } else {
-                    line
-                }
+                if ours { with_fields_of(&line, old, &[PASSWORD, LAST_CHANGE]) } else { line }
             }
             (UserChange::SetShell { shell }, "passwd") if own => {
                 let ours = std::path::Path::new(field(&line, SHELL)) == shell;
-                if ours {
-                    with_fields_of(&line, old, &[SHELL])
-                } else {
-                    line
-                }
+                if ours { with_fields_of(&line, old, &[SHELL]) } else { line }
             }
             (UserChange::NeverExpirePassword, "shadow") if own => {
                 let ours = matches!(field(&line, MOST_DAYS), "-1" | "");
-                if ours {
-                    with_fields_of(&line, old, &[MOST_DAYS])
-                } else {
-                    line
-                }
+                if ours { with_fields_of(&line, old, &[MOST_DAYS]) } else { line }
             }
             (
                 UserChange::AddToGroup { .. }
@@ -146,16 +121,7 @@ fn field(line: &str, index: usize) -> &str {
 
 fn with_fields_of(line: &str, old: &str, fields: &[usize]) -> String {
     let pick = |(index, now): (usize, &str)| {
-        if fields.contains(&index) {
-            field(old, index)
-        } else {
-            now
-        }
-        .to_owned()
+        if fields.contains(&index) { field(old, index) } else { now }.to_owned()
     };
-    line.split(':')
-        .enumerate()
-        .map(pick)
-        .collect::<Vec<_>>()
-        .join(":")
+    line.split(':').enumerate().map(pick).collect::<Vec<_>>().join(":")
 }

@@ -28,15 +28,11 @@ const MAIL_SPOOLS: [&str; 2] = ["/var/mail", "/var/spool/mail"];
 impl Perform for CreateUser<'_> {
     fn check(&self, context: &Context<'_>) -> Result<()> {
         account::check_name(self.name)?;
-        self.groups
-            .iter()
-            .try_for_each(|group| account::check_name(group))?;
+        self.groups.iter().try_for_each(|group| account::check_name(group))?;
         for path in [self.home, self.shell] {
             let bytes = path.as_os_str().as_encoded_bytes();
             if !path.is_absolute() || bytes.iter().any(|byte| *byte == b':' || *byte < b' ') {
-                return Err(Error::BadPath {
-                    path: path.to_owned(),
-                });
+                return Err(Error::BadPath { path: path.to_owned() });
             }
         }
         if account::entry(context.root, self.name)?.is_some() {
@@ -67,26 +63,19 @@ impl Perform for CreateUser<'_> {
     }
 
     fn act(&self, context: &Context<'_>, _: &PutBack<'_>, _: &Saved) -> Result<()> {
-        let program = Program::AddUser {
-            name: self.name,
-            home: self.home,
-            shell: self.shell,
-            groups: self.groups,
-        };
+        let program =
+            Program::AddUser { name: self.name, home: self.home, shell: self.shell, groups: self.groups };
         program.run(context.root, Some(context.lock), b"")?;
         fault::point("accounts: useradd ended");
-        sync_all(context.root)
+        account::sync_all(context.root)
     }
 
     fn undo(&self, _: &Context<'_>, back: &PutBack<'_>, saved: &Saved) -> Result<Vec<String>> {
-        let mut notes = account::undo(back, saved, self.name, |file, now, before| {
-            self.strip(file, now, before)
-        })?;
+        let mut notes =
+            account::undo(back, saved, self.name, |file, now, before| self.strip(file, now, before))?;
         for path in self.made_paths() {
-            let was_absent = saved
-                .originals
-                .iter()
-                .any(|original| original.path == path && original.was == Was::Absent);
+            let was_absent =
+                saved.originals.iter().any(|original| original.path == path && original.was == Was::Absent);
             if !was_absent {
                 continue;
             }
@@ -226,10 +215,8 @@ fn remove_mailbox(place: &Place) -> Result<Option<String>> {
     let failed = |doing| Error::os(doing, &place.path);
     rustix::fs::fchown(&fd, Some(Uid::ROOT), Some(Gid::ROOT)).map_err(failed("close"))?;
     rustix::fs::fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(failed("close"))?;
-    Ok(Some(format!(
-        "{}: holds mail, so it was kept, for root alone",
-        place.path.display()
-    )))
+    rustix::fs::fsync(&fd).map_err(failed("sync"))?;
+    Ok(Some(format!("{}: holds mail, so it was kept, for root alone", place.path.display())))
 }
 
 fn open_directory(place: &Place) -> Result<Directory> {
@@ -238,15 +225,4 @@ fn open_directory(place: &Place) -> Result<Directory> {
 
 fn child(directory: &Directory, name: &std::ffi::OsStr) -> Result<Place> {
     Ok(directory.again()?.place(name))
-}
-
-/// The account programs sync the files of the accounts, but not the home directory.
-fn sync_all(root: &Root) -> Result<()> {
-    let directory = root.directory("/".as_ref())?;
-    rustix::fs::syncfs(&directory).map_err(Error::os("sync", "/"))?;
-    // A home of its own may stand on a file system of its own.
-    match root.directory("/home".as_ref()) {
-        Ok(home) => rustix::fs::syncfs(&home).map_err(Error::os("sync", "/home")),
-        Err(_) => Ok(()),
-    }
 }

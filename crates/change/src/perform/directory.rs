@@ -47,21 +47,11 @@ impl Perform for MakeDirectory<'_> {
         let (uid, gid) = context.owner(self.owner, None)?;
         place.directory.require_trusted(uid)?;
         let parent = Attributes::of(&place.directory).map_err(Error::os("look at", &place.path))?;
-        let now = Stamp {
-            seconds: 0,
-            nanoseconds: 0,
-        };
+        let now = Stamp { seconds: 0, nanoseconds: 0 };
         // A default ACL of the parent is what the kernel would have handed on.
         let mut xattrs = parent.xattrs;
         xattrs.retain(|name, _| name == "system.posix_acl_default");
-        let wanted = Attributes {
-            mode: Bits(self.mode),
-            uid,
-            gid,
-            modified: now,
-            accessed: now,
-            xattrs,
-        };
+        let wanted = Attributes { mode: Bits(self.mode), uid, gid, modified: now, accessed: now, xattrs };
         atomic::directory(&place, &context.tag, &wanted)?;
         context.label(self.path)
     }

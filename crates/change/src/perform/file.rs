@@ -87,10 +87,7 @@ impl WriteFile<'_> {
             Some(_) | None => None,
         };
         let (uid, gid) = context.owner(self.owner, now.as_ref().map(|now| (now.uid, now.gid)))?;
-        let epoch = Stamp {
-            seconds: 0,
-            nanoseconds: 0,
-        };
+        let epoch = Stamp { seconds: 0, nanoseconds: 0 };
         Ok(Attributes {
             mode: Bits(self.mode),
             uid,
@@ -109,10 +106,7 @@ fn this_program(expected: &Sha256) -> Result<File> {
     if found == *expected {
         Ok(file)
     } else {
-        Err(Error::WrongProgram {
-            expected: expected.to_string(),
-            found: found.to_string(),
-        })
+        Err(Error::WrongProgram { expected: expected.to_string(), found: found.to_string() })
     }
 }
 

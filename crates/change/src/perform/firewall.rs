@@ -28,9 +28,7 @@ pub(crate) struct Kept {
 impl Perform for LoadFirewall<'_> {
     fn check(&self, context: &Context<'_>) -> Result<()> {
         if !context.root.is_live() {
-            return Err(Error::NotLive {
-                action: "loading the packet filter",
-            });
+            return Err(Error::NotLive { action: "loading the packet filter" });
         }
         let Some(expected) = self.generation else {
             return Ok(());
@@ -46,10 +44,7 @@ impl Perform for LoadFirewall<'_> {
 
     fn save(&self, _: &Context<'_>, _: &Keep<'_>) -> Result<Saved> {
         let (generation, table) = firewall::dump(&self.ruleset.table().id())?;
-        Ok(Saved {
-            firewall: Some(Kept { generation, table }),
-            ..Saved::default()
-        })
+        Ok(Saved { firewall: Some(Kept { generation, table }), ..Saved::default() })
     }
 
     fn act(&self, _: &Context<'_>, _: &PutBack<'_>, saved: &Saved) -> Result<()> {

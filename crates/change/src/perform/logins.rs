@@ -26,13 +26,7 @@ pub(super) struct ProveLogins<'a> {
 
 impl Perform for ProveLogins<'_> {
     fn check(&self, context: &Context<'_>) -> Result<()> {
-        if context.root.is_live() {
-            Ok(())
-        } else {
-            Err(Error::NotLive {
-                action: "proving logins",
-            })
-        }
+        if context.root.is_live() { Ok(()) } else { Err(Error::NotLive { action: "proving logins" }) }
     }
 
     fn save(&self, _: &Context<'_>, keep: &Keep<'_>) -> Result<Saved> {
@@ -114,28 +108,19 @@ fn key_directory(back: &PutBack<'_>) -> PathBuf {
 impl KeyPair {
     fn make(context: &Context<'_>, back: &PutBack<'_>) -> Result<Self> {
         let directory = key_directory(back);
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .map_err(Error::io("create", &directory))?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(Error::io("create", &directory))?;
         let private = directory.join("key");
         Program::MakeKey { path: &private }.run(context.root, None, b"")?;
         let path = private.with_extension("pub");
         let public = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         let public = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        Ok(Self {
-            private,
-            public: format!("{public} {}", marker(&context.tag)),
-        })
+        Ok(Self { private, public: format!("{public} {}", marker(&context.tag)) })
     }
 
     /// Adds the key to a file, for loopback alone.
     fn trust(&self, context: &Context<'_>, name: &str, path: &Path) -> Result<()> {
         let (uid, gid) = account::ids(context, name)?;
-        let now = Stamp {
-            seconds: 0,
-            nanoseconds: 0,
-        };
+        let now = Stamp { seconds: 0, nanoseconds: 0 };
         let fresh = |mode| Attributes {
             mode: Bits(mode),
             uid,
@@ -155,22 +140,15 @@ impl KeyPair {
         place.directory.require_trusted(uid)?;
         let (mut text, attributes) = match kind_of(&place)? {
             None => (Vec::new(), fresh(0o600)),
-            Some(_) => (
-                context.root.read(path)?,
-                Attributes::of(place.open()?).map_err(Error::os("look at", path))?,
-            ),
+            Some(_) => {
+                (context.root.read(path)?, Attributes::of(place.open()?).map_err(Error::os("look at", path))?)
+            }
         };
         if text.last().is_some_and(|byte| *byte != b'\n') {
             text.push(b'\n');
         }
         text.extend(format!("from=\"127.0.0.0/8,::1\",restrict {}\n", self.public).into_bytes());
-        atomic::replace(
-            &place,
-            &context.tag,
-            Source::Bytes(&text),
-            &attributes,
-            Times::Now,
-        )
+        atomic::replace(&place, &context.tag, Source::Bytes(&text), &attributes, Times::Now)
     }
 }
 
@@ -207,10 +185,8 @@ fn take_out_of(back: &PutBack<'_>, original: &crate::originals::Original, place:
     if !text.split(|byte| *byte == b'\n').any(is_marked) {
         return Ok(());
     }
-    let kept: Vec<&[u8]> = text
-        .split_inclusive(|byte| *byte == b'\n')
-        .filter(|line| !is_marked(line))
-        .collect();
+    let kept: Vec<&[u8]> =
+        text.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_marked(line)).collect();
     let kept = kept.concat();
     let before = match &original.was {
         Was::File { copy, .. } => {
@@ -227,20 +203,10 @@ fn take_out_of(back: &PutBack<'_>, original: &crate::originals::Original, place:
 }
 
 fn prove(context: &Context<'_>, login: &LoginProof, pair: &KeyPair) -> Result<()> {
-    let fail = |what: String| {
-        Err(Error::LoginProof {
-            login: describe(login),
-            what,
-        })
-    };
+    let fail = |what: String| Err(Error::LoginProof { login: describe(login), what });
     let output = attempt(context, login, pair, "true")?;
     match (login.by, login.succeeds) {
-        (
-            LoginBy::Key {
-                sudo_without_password,
-            },
-            true,
-        ) => {
+        (LoginBy::Key { sudo_without_password }, true) => {
             if !output.status.success() {
                 return fail(format!("the login failed: {}", output.text.trim()));
             }
@@ -249,16 +215,10 @@ fn prove(context: &Context<'_>, login: &LoginProof, pair: &KeyPair) -> Result<()
         (LoginBy::Key { .. }, false) if output.status.success() => fail("the login succeeded".to_owned()),
         (LoginBy::Key { .. }, false) => match offered(&output.text) {
             Some(_) => Ok(()),
-            None => fail(format!(
-                "the server did not refuse it, but: {}",
-                output.text.trim()
-            )),
+            None => fail(format!("the server did not refuse it, but: {}", output.text.trim())),
         },
         (LoginBy::Password, succeeds) => match offered(&output.text) {
-            None => fail(format!(
-                "the server did not say what it offers: {}",
-                output.text.trim()
-            )),
+            None => fail(format!("the server did not say what it offers: {}", output.text.trim())),
             Some(methods) => {
                 let by_password = methods.iter().any(|method| {
                     method.starts_with("password") || method.starts_with("keyboard-interactive")
@@ -274,12 +234,7 @@ fn prove(context: &Context<'_>, login: &LoginProof, pair: &KeyPair) -> Result<()
 }
 
 fn prove_sudo(context: &Context<'_>, login: &LoginProof, pair: &KeyPair, free: Option<bool>) -> Result<()> {
-    let fail = |what: String| {
-        Err(Error::LoginProof {
-            login: describe(login),
-            what,
-        })
-    };
+    let fail = |what: String| Err(Error::LoginProof { login: describe(login), what });
     match free {
         None => Ok(()),
         Some(true) => {
@@ -296,11 +251,7 @@ fn prove_sudo(context: &Context<'_>, login: &LoginProof, pair: &KeyPair, free: O
                 let line = line.trim();
                 line.starts_with("(ALL") && line.ends_with(" ALL")
             });
-            if grants_all {
-                Ok(())
-            } else {
-                fail(format!("sudo does not grant ALL: {}", output.text.trim()))
-            }
+            if grants_all { Ok(()) } else { fail(format!("sudo does not grant ALL: {}", output.text.trim())) }
         }
     }
 }
@@ -312,10 +263,7 @@ fn attempt(context: &Context<'_>, login: &LoginProof, pair: &KeyPair, command: &
     let arguments = arguments(login, &pair.private, command);
     let until = Instant::now() + PATIENCE;
     loop {
-        let output = Program::Login {
-            arguments: &arguments,
-        }
-        .output(context.root, None, b"")?;
+        let output = Program::Login { arguments: &arguments }.output(context.root, None, b"")?;
         if !output.text.contains("Connection refused") || Instant::now() > until {
             return Ok(output);
         }
@@ -344,12 +292,7 @@ fn arguments(login: &LoginProof, key: &Path, command: &str) -> Vec<OsString> {
     ];
     let mut arguments: Vec<OsString> = vec!["-F".into(), "/dev/null".into(), "-n".into(), "-T".into()];
     arguments.extend(options.iter().flat_map(|option| ["-o".into(), (*option).into()]));
-    arguments.extend([
-        "-i".into(),
-        key.into(),
-        "-p".into(),
-        login.server.port().to_string().into(),
-    ]);
+    arguments.extend(["-i".into(), key.into(), "-p".into(), login.server.port().to_string().into()]);
     let address: IpAddr = login.server.ip();
     arguments.extend([
         "-l".into(),
@@ -384,9 +327,6 @@ mod tests {
     fn what_a_server_offers_is_read_out_of_its_refusal() {
         let text = "root@127.0.0.1: Permission denied (publickey,keyboard-interactive).\n";
         assert_eq!(offered(text), Some(vec!["publickey", "keyboard-interactive"]));
-        assert_eq!(
-            offered("ssh: connect to host ::1 port 22: Connection refused\n"),
-            None
-        );
+        assert_eq!(offered("ssh: connect to host ::1 port 22: Connection refused\n"), None);
     }
 }

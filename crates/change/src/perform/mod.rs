@@ -122,13 +122,7 @@ pub(crate) trait Perform {
 /// The performer of an action.
 pub(crate) fn performer(action: &Action) -> Box<dyn Perform + '_> {
     match action {
-        Action::WriteFile {
-            path,
-            contents,
-            mode,
-            owner,
-            before,
-        } => Box::new(file::WriteFile {
+        Action::WriteFile { path, contents, mode, owner, before } => Box::new(file::WriteFile {
             path,
             contents: file::Contents::Bytes(&contents.0),
             mode: *mode,
@@ -142,44 +136,25 @@ pub(crate) fn performer(action: &Action) -> Box<dyn Perform + '_> {
             owner: &Owner::Root,
             before,
         }),
-        Action::MakeDirectory { path, mode, owner } => Box::new(directory::MakeDirectory {
-            path,
-            mode: *mode,
-            owner,
-        }),
+        Action::MakeDirectory { path, mode, owner } => {
+            Box::new(directory::MakeDirectory { path, mode: *mode, owner })
+        }
         Action::MakeSymlink { path, target, before } => {
             Box::new(symlink::MakeSymlink { path, target, before })
         }
-        Action::SetAttributes {
-            path,
-            mode,
-            owner,
-            mode_before,
-        } => Box::new(set_attributes::SetAttributes {
-            path,
-            mode: *mode,
-            owner,
-            mode_before: *mode_before,
-        }),
+        Action::SetAttributes { path, mode, owner, mode_before } => {
+            Box::new(set_attributes::SetAttributes { path, mode: *mode, owner, mode_before: *mode_before })
+        }
         Action::RemoveFile { path, before } => Box::new(remove::RemoveFile { path, before }),
-        Action::CreateUser {
-            name,
-            shell,
-            home,
-            groups,
-        } => Box::new(create_user::CreateUser {
-            name,
-            shell,
-            home,
-            groups,
-        }),
+        Action::CreateUser { name, shell, home, groups } => {
+            Box::new(create_user::CreateUser { name, shell, home, groups })
+        }
         Action::ChangeUser { name, change } => Box::new(change_user::ChangeUser { name, change }),
         Action::ReloadSsh { program } => Box::new(reload::ReloadSsh { program }),
         Action::ReloadUnits => Box::new(reload::ReloadUnits),
-        Action::LoadFirewall { ruleset, generation } => Box::new(firewall::LoadFirewall {
-            ruleset,
-            generation: *generation,
-        }),
+        Action::LoadFirewall { ruleset, generation } => {
+            Box::new(firewall::LoadFirewall { ruleset, generation: *generation })
+        }
         Action::ProveLogins { logins } => Box::new(logins::ProveLogins { logins }),
     }
 }
@@ -230,11 +205,7 @@ impl Context<'_> {
             (Before::Symlink(expected), Found::Symlink(target)) => expected == target,
             (Before::Absent | Before::File(_) | Before::Symlink(_), _) => false,
         };
-        if as_expected {
-            Ok(())
-        } else {
-            Err(self.stale(path.display(), Found::expected(before), found))
-        }
+        if as_expected { Ok(()) } else { Err(self.stale(path.display(), Found::expected(before), found)) }
     }
 
     /// Gives a path that is new the label that the policy of `SELinux` has for it: sshd does not read keys that are
@@ -253,10 +224,7 @@ impl Context<'_> {
     fn owner(&self, owner: &Owner, now: Option<(u32, u32)>) -> Result<(u32, u32)> {
         match owner {
             Owner::Keep => Ok(now.unwrap_or_else(|| {
-                (
-                    rustix::process::geteuid().as_raw(),
-                    rustix::process::getegid().as_raw(),
-                )
+                (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
             })),
             Owner::Root => Ok((0, 0)),
             Owner::Account(name) => account::ids(self, name),

@@ -130,27 +130,17 @@ fn reload(root: &Root, program: &Path) -> Result<()> {
         Program::ReloadUnits.run(root, None, b"")?;
     }
     fault::point("sshd: reloaded");
-    images
-        .iter()
-        .for_each(|(pid, before)| before.wait_for_another(*pid));
+    images.iter().for_each(|(pid, before)| before.wait_for_another(*pid));
     Ok(())
 }
 
 fn active_unit(root: &Root) -> Result<Option<&'static str>> {
-    if runs_systemd() {
-        active(root, &UNITS)
-    } else {
-        Ok(None)
-    }
+    if runs_systemd() { active(root, &UNITS) } else { Ok(None) }
 }
 
 fn active(root: &Root, units: &[&'static str]) -> Result<Option<&'static str>> {
     for unit in units {
-        if (Program::UnitIsActive { unit })
-            .output(root, None, b"")?
-            .status
-            .success()
-        {
+        if (Program::UnitIsActive { unit }).output(root, None, b"")?.status.success() {
             return Ok(Some(unit));
         }
     }
@@ -162,22 +152,13 @@ fn active(root: &Root, units: &[&'static str]) -> Result<Option<&'static str>> {
 fn masters(program: &Path) -> Result<Vec<Pid>> {
     let mut found = Vec::new();
     let ours = fs::read_link("/proc/self/ns/pid").ok();
-    for entry in fs::read_dir("/proc")
-        .map_err(Error::io("list", "/proc"))?
-        .flatten()
-    {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-            .and_then(Pid::from_raw)
+    for entry in fs::read_dir("/proc").map_err(Error::io("list", "/proc"))?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
         else {
             continue;
         };
         let is_ours = fs::read_link(of(pid, "ns/pid")).ok() == ours;
-        let other_configuration = command_line(pid)
-            .split([' ', '\0'])
-            .any(|word| word.starts_with("-f"));
+        let other_configuration = command_line(pid).split([' ', '\0']).any(|word| word.starts_with("-f"));
         if is_ours
             && runs(pid, program)
             && !parent(pid).is_some_and(|pid| runs(pid, program))
@@ -190,9 +171,7 @@ fn masters(program: &Path) -> Result<Vec<Pid>> {
 }
 
 fn of(pid: Pid, what: &str) -> PathBuf {
-    Path::new("/proc")
-        .join(pid.as_raw_nonzero().to_string())
-        .join(what)
+    Path::new("/proc").join(pid.as_raw_nonzero().to_string()).join(what)
 }
 
 fn runs(pid: Pid, program: &Path) -> bool {
@@ -229,10 +208,7 @@ const LISTENER: &str = "[listener]";
 impl Image {
     fn of(pid: Pid) -> Self {
         let announces = command_line(pid).contains(LISTENER);
-        Self {
-            auxv: fs::read(of(pid, "auxv")).unwrap_or_default(),
-            announces,
-        }
+        Self { auxv: fs::read(of(pid, "auxv")).unwrap_or_default(), announces }
     }
 
     /// Waits until the server runs anew and listens, so that a login after this meets the new configuration. Not

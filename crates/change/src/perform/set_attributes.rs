@@ -30,19 +30,12 @@ impl Perform for SetAttributes<'_> {
         if now.mode == expected {
             Ok(())
         } else {
-            Err(context.stale(
-                self.path.display(),
-                format!("mode {expected}"),
-                format!("mode {}", now.mode),
-            ))
+            Err(context.stale(self.path.display(), format!("mode {expected}"), format!("mode {}", now.mode)))
         }
     }
 
     fn save(&self, _: &Context<'_>, keep: &Keep<'_>) -> Result<Saved> {
-        Ok(Saved {
-            originals: vec![keep.attributes(self.path)?],
-            ..Saved::default()
-        })
+        Ok(Saved { originals: vec![keep.attributes(self.path)?], ..Saved::default() })
     }
 
     fn act(&self, context: &Context<'_>, _: &PutBack<'_>, _: &Saved) -> Result<()> {
@@ -54,15 +47,8 @@ impl Perform for SetAttributes<'_> {
         if kind_of(&place)? != Some(FileType::Directory) {
             place.directory.require_trusted(uid)?;
         }
-        let wanted = Attributes {
-            mode: Bits(self.mode),
-            uid,
-            gid,
-            ..now
-        };
-        wanted
-            .apply(&fd)
-            .map_err(Error::os("set the attributes of", self.path))?;
+        let wanted = Attributes { mode: Bits(self.mode), uid, gid, ..now };
+        wanted.apply(&fd).map_err(Error::os("set the attributes of", self.path))?;
         fault::point("attributes: set");
         rustix::fs::fsync(&fd).map_err(Error::os("sync", self.path))
     }

@@ -26,9 +26,7 @@ impl Perform for MakeSymlink<'_> {
 
     fn act(&self, context: &Context<'_>, _: &PutBack<'_>, _: &Saved) -> Result<()> {
         let place = context.root.place(self.path)?;
-        place
-            .directory
-            .require_trusted(rustix::process::geteuid().as_raw())?;
+        place.directory.require_trusted(rustix::process::geteuid().as_raw())?;
         atomic::symlink(&place, &context.tag, self.target, None)
     }
 

@@ -55,11 +55,7 @@ fn create(draft: &mut Draft<'_>, admin: &Admin, group: Option<&str>) -> PathBuf 
     let home = Path::new("/home").join(&admin.name);
     let shell = admin.shell.clone().unwrap_or_else(|| default_shell(draft));
     let why = format!("{} administers this host instead of root", admin.name);
-    let reason = Reason {
-        why: &why,
-        controls: &["US1", "US2"],
-        risk: Risk::None,
-    };
+    let reason = Reason { why: &why, controls: &["US1", "US2"], risk: Risk::None };
     let in_group = group.map(|group| format!(", group {group}")).unwrap_or_default();
     let shows = format!("{}: home {}, shell {}{in_group}", admin.name, home.display(), shell.display());
     let action = Action::CreateUser {
@@ -93,13 +89,7 @@ fn existing(
     }
     if let Some(shell) = admin.shell.as_ref().filter(|shell| **shell != account.shell) {
         let shell = shell.clone();
-        change(
-            draft,
-            admin,
-            UserChange::SetShell { shell },
-            "the policy names this shell",
-            &["US1"],
-        );
+        change(draft, admin, UserChange::SetShell { shell }, "the policy names this shell", &["US1"]);
     }
     draw_password(draft, admin)?;
     for (path, mode) in [(account.home.clone(), 0o022), (account.home.join(".ssh"), 0o022)] {
@@ -126,19 +116,8 @@ fn change(draft: &mut Draft<'_>, admin: &Admin, change: UserChange, why: &str, c
         UserChange::SetShell { shell } => format!("{}: shell {}", admin.name, shell.display()),
         UserChange::NeverExpirePassword => format!("{}: the password does not expire", admin.name),
     };
-    let action = Action::ChangeUser {
-        name: admin.name.clone(),
-        change,
-    };
-    draft.step(
-        action,
-        shows,
-        Reason {
-            why,
-            controls,
-            risk: Risk::None,
-        },
-    );
+    let action = Action::ChangeUser { name: admin.name.clone(), change };
+    draft.step(action, shows, Reason { why, controls, risk: Risk::None });
 }
 
 fn draw_password(draft: &mut Draft<'_>, admin: &Admin) -> Result<(), PlanError> {
@@ -148,22 +127,10 @@ fn draw_password(draft: &mut Draft<'_>, admin: &Admin) -> Result<(), PlanError> 
     };
     match (&admin.password, &row.password) {
         (Password::Locked, PasswordState::Usable { .. } | PasswordState::Empty) => {
-            change(
-                draft,
-                admin,
-                UserChange::LockPassword,
-                "the policy locks this password",
-                &["US4"],
-            );
+            change(draft, admin, UserChange::LockPassword, "the policy locks this password", &["US4"]);
         }
         (Password::Keep, PasswordState::Empty) => {
-            change(
-                draft,
-                admin,
-                UserChange::LockPassword,
-                "an empty password lets anybody in",
-                &["US4"],
-            );
+            change(draft, admin, UserChange::LockPassword, "an empty password lets anybody in", &["US4"]);
         }
         (Password::Hash(hash), PasswordState::Usable { digest, .. })
             if *digest == Sha256::of(hash.as_bytes()).to_string() => {}
@@ -174,11 +141,7 @@ fn draw_password(draft: &mut Draft<'_>, admin: &Admin) -> Result<(), PlanError> 
             PasswordState::Locked | PasswordState::Impossible | PasswordState::Usable { .. },
         ) => {}
     }
-    if row
-        .max_age
-        .is_some_and(|days| (0..NEVER_EXPIRES_FROM).contains(&days))
-        || row.last_change == Some(0)
-    {
+    if row.max_age.is_some_and(|days| (0..NEVER_EXPIRES_FROM).contains(&days)) || row.last_change == Some(0) {
         let why = "an expired password shuts out a login by key as well";
         change(draft, admin, UserChange::NeverExpirePassword, why, &["US7"]);
     }
@@ -188,20 +151,11 @@ fn draw_password(draft: &mut Draft<'_>, admin: &Admin) -> Result<(), PlanError> 
 fn set_password(draft: &mut Draft<'_>, name: &str, hash: &str) {
     let action = Action::ChangeUser {
         name: name.to_owned(),
-        change: UserChange::SetPasswordHash {
-            hash: Secret(hash.to_owned()),
-        },
+        change: UserChange::SetPasswordHash { hash: Secret(hash.to_owned()) },
     };
-    let reason = Reason {
-        why: "the policy gives this account a password",
-        controls: &["US2"],
-        risk: Risk::None,
-    };
-    draft.step(
-        action,
-        format!("{name}: password set to the policy's hash"),
-        reason,
-    );
+    let reason =
+        Reason { why: "the policy gives this account a password", controls: &["US2"], risk: Risk::None };
+    draft.step(action, format!("{name}: password set to the policy's hash"), reason);
 }
 
 /// Takes write permission from everybody but the owner: with it, sshd ignores the keys below.
@@ -218,11 +172,7 @@ fn tighten(draft: &mut Draft<'_>, path: &Path, forbidden: u32, name: &str) -> Re
         path,
         mode,
         &Owner::Keep,
-        Reason {
-            why: &why,
-            controls: &["SH29"],
-            risk: Risk::None,
-        },
+        Reason { why: &why, controls: &["SH29"], risk: Risk::None },
     )?;
     Ok(())
 }
@@ -231,11 +181,7 @@ fn tighten(draft: &mut Draft<'_>, path: &Path, forbidden: u32, name: &str) -> Re
 fn draw_keys(draft: &mut Draft<'_>, admin: &Admin, home: &Path) -> Result<(), PlanError> {
     let path = home.join(".ssh/authorized_keys");
     let now = match draft.entry(&path)? {
-        Some(entry) => entry
-            .content
-            .as_ref()
-            .map(|content| content.0.clone())
-            .unwrap_or_default(),
+        Some(entry) => entry.content.as_ref().map(|content| content.0.clone()).unwrap_or_default(),
         None => Vec::new(),
     };
     let missing = missing_keys(&now, &admin.keys);
@@ -256,20 +202,8 @@ fn draw_keys(draft: &mut Draft<'_>, admin: &Admin, home: &Path) -> Result<(), Pl
         contents.push(b'\n');
     }
     let why = format!("{} logs in by key", admin.name);
-    let wanted = WantedFile {
-        path,
-        contents,
-        mode: 0o600,
-        owner: Owner::Account(admin.name.clone()),
-    };
-    draft.file(
-        wanted,
-        Reason {
-            why: &why,
-            controls: &["US1", "SH29"],
-            risk: Risk::None,
-        },
-    )?;
+    let wanted = WantedFile { path, contents, mode: 0o600, owner: Owner::Account(admin.name.clone()) };
+    draft.file(wanted, Reason { why: &why, controls: &["US1", "SH29"], risk: Risk::None })?;
     Ok(())
 }
 
@@ -282,10 +216,7 @@ fn missing_keys<'k>(now: &[u8], keys: &'k [String]) -> Vec<&'k str> {
             .any(|line| line.split_whitespace().any(|word| word == blob))
     };
     let blob = |key: &str| key.split_whitespace().nth(1).map(str::to_owned);
-    keys.iter()
-        .map(String::as_str)
-        .filter(|key| blob(key).is_none_or(|blob| !present(&blob)))
-        .collect()
+    keys.iter().map(String::as_str).filter(|key| blob(key).is_none_or(|blob| !present(&blob))).collect()
 }
 
 /// Whether sudo will ask this admin for a password.
@@ -316,20 +247,8 @@ fn draw_sudoers(draft: &mut Draft<'_>, without_password: &[&str]) -> Result<(), 
     for name in without_password {
         text.push_str(&format!("{name} ALL=(ALL:ALL) NOPASSWD: ALL\n"));
     }
-    let wanted = WantedFile {
-        path,
-        contents: text.into_bytes(),
-        mode: 0o440,
-        owner: Owner::Root,
-    };
+    let wanted = WantedFile { path, contents: text.into_bytes(), mode: 0o440, owner: Owner::Root };
     let why = "an account without a password cannot be asked for one";
-    draft.file(
-        wanted,
-        Reason {
-            why,
-            controls: &["US2"],
-            risk: Risk::None,
-        },
-    )?;
+    draft.file(wanted, Reason { why, controls: &["US2"], risk: Risk::None })?;
     Ok(())
 }

@@ -46,11 +46,8 @@ TimeoutStartSec=90
 WantedBy=sysinit.target
 ";
 
-const REASON: Reason<'static> = Reason {
-    why: "an unconfirmed change is undone at the next boot",
-    controls: &[],
-    risk: Risk::None,
-};
+const REASON: Reason<'static> =
+    Reason { why: "an unconfirmed change is undone at the next boot", controls: &[], risk: Risk::None };
 
 /// Installs the program and has it recover at boot.
 pub(super) fn draw_recovery(draft: &mut Draft<'_>, program: &Program) -> Result<(), PlanError> {
@@ -73,15 +70,8 @@ fn install_program(draft: &mut Draft<'_>, program: &Program) {
         Before::File(digest) if *digest == program.digest => return,
         Before::Absent | Before::File(_) | Before::Symlink(_) => program.installed.clone(),
     };
-    let reason = Reason {
-        why: "the boot units and `sudo gabion confirm` need a path that stays",
-        ..REASON
-    };
-    let action = Action::InstallProgram {
-        path,
-        digest: program.digest.clone(),
-        before,
-    };
+    let reason = Reason { why: "the boot units and `sudo gabion confirm` need a path that stays", ..REASON };
+    let action = Action::InstallProgram { path, digest: program.digest.clone(), before };
     draft.step(action, "this program, mode 0755".to_owned(), reason);
 }
 
@@ -126,10 +116,7 @@ impl Service<'_> {
         let written = draft.file(unit, reason)?;
         let linked = draft.symlink(self.link.as_ref(), self.unit, reason)?;
         if written || linked {
-            let reason = Reason {
-                why: "systemd reads the new unit",
-                ..reason
-            };
+            let reason = Reason { why: "systemd reads the new unit", ..reason };
             draft.step(Action::ReloadUnits, String::new(), reason);
         }
         Ok(())
@@ -154,12 +141,7 @@ impl Service<'_> {
 
     /// A script that SysV, Upstart's compatibility layer and OpenRC all start.
     fn script_text(&self) -> String {
-        let Self {
-            name,
-            summary,
-            command,
-            ..
-        } = self;
+        let Self { name, summary, command, .. } = self;
         format!(
             "#!/bin/sh\n# Written by gabion.\n### BEGIN INIT INFO\n# Provides:          {name}\n\
              # Required-Start:    mountkernfs $local_fs\n# Required-Stop:\n# X-Start-Before:    networking\n\

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use host::{Fact, Facts};
 use host::facts::{Entry, EntryKind, FileFact};
+use host::{Fact, Facts};
 
 use super::{Plan, PlanError, Step};
 use crate::action::{Action, Before, Bytes, Owner, Risk};
@@ -37,11 +37,7 @@ pub(super) struct WantedFile {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(facts: &'a Facts) -> Self {
-        Self {
-            facts,
-            steps: Vec::new(),
-            notes: Vec::new(),
-        }
+        Self { facts, steps: Vec::new(), notes: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -49,10 +45,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(self) -> Plan {
-        Plan {
-            steps: self.steps,
-            notes: self.notes,
-        }
+        Plan { steps: self.steps, notes: self.notes }
     }
 
     /// Puts another draft's steps and notes behind this one's.
@@ -94,10 +87,8 @@ impl<'a> Draft<'a> {
 
     /// The entry at a path, `None` where there is nothing; an error where that is not known.
     pub(super) fn entry(&self, path: &Path) -> Result<Option<&'a Entry>, PlanError> {
-        let unknown = |reason: &str| PlanError::Unknown {
-            what: path.display().to_string(),
-            reason: reason.to_owned(),
-        };
+        let unknown =
+            |reason: &str| PlanError::Unknown { what: path.display().to_string(), reason: reason.to_owned() };
         match self.facts.file(path) {
             FileFact::Present(entry) => Ok(Some(entry)),
             FileFact::Absent => Ok(None),
@@ -114,10 +105,8 @@ impl<'a> Draft<'a> {
         reason: Reason<'_>,
     ) -> Result<bool, PlanError> {
         let added = self.file(wanted, reason)?;
-        if let Some(step) = self
-            .steps
-            .last_mut()
-            .filter(|step| added && matches!(step.action, Action::WriteFile { .. }))
+        if let Some(step) =
+            self.steps.last_mut().filter(|step| added && matches!(step.action, Action::WriteFile { .. }))
         {
             step.shows = shows.to_owned();
         }
@@ -169,9 +158,7 @@ impl<'a> Draft<'a> {
         owner: &Owner,
         reason: Reason<'_>,
     ) -> bool {
-        let owned = self
-            .owner_ids(owner)
-            .is_none_or(|(uid, gid)| entry.uid == uid && entry.gid == gid);
+        let owned = self.owner_ids(owner).is_none_or(|(uid, gid)| entry.uid == uid && entry.gid == gid);
         if entry.mode == mode && owned {
             return false;
         }
@@ -189,23 +176,8 @@ impl<'a> Draft<'a> {
     fn write(&mut self, wanted: WantedFile, now: Option<&[u8]>, reason: Reason<'_>) {
         let shows = unified_diff(&wanted.path, now, Some(&wanted.contents));
         let before = now.map_or(Before::Absent, |bytes| Before::File(Sha256::of(bytes)));
-        let WantedFile {
-            path,
-            contents,
-            mode,
-            owner,
-        } = wanted;
-        self.step(
-            Action::WriteFile {
-                path,
-                contents: Bytes(contents),
-                mode,
-                owner,
-                before,
-            },
-            shows,
-            reason,
-        );
+        let WantedFile { path, contents, mode, owner } = wanted;
+        self.step(Action::WriteFile { path, contents: Bytes(contents), mode, owner, before }, shows, reason);
     }
 
     /// Makes the directories above a new file that are missing: 0755 root's, 0700 an account's.
@@ -227,17 +199,9 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        let mode = if matches!(owner, Owner::Account(_)) {
-            0o700
-        } else {
-            0o755
-        };
+        let mode = if matches!(owner, Owner::Account(_)) { 0o700 } else { 0o755 };
         for directory in missing.into_iter().rev() {
-            let action = Action::MakeDirectory {
-                path: directory,
-                mode,
-                owner: owner.clone(),
-            };
+            let action = Action::MakeDirectory { path: directory, mode, owner: owner.clone() };
             self.step(action, format!("new directory, mode {mode:04o}"), reason);
         }
         Ok(())
@@ -254,20 +218,14 @@ impl<'a> Draft<'a> {
             Some(EntryKind::Symlink(now)) if now == Path::new(target) => return Ok(false),
             Some(EntryKind::Symlink(now)) => Before::Symlink(now.clone()),
             Some(_) => {
-                return Err(PlanError::InTheWay {
-                    path: path.to_owned(),
-                });
+                return Err(PlanError::InTheWay { path: path.to_owned() });
             }
             None => {
                 self.directories_of(path, &Owner::Root, reason)?;
                 Before::Absent
             }
         };
-        let action = Action::MakeSymlink {
-            path: path.to_owned(),
-            target: target.into(),
-            before,
-        };
+        let action = Action::MakeSymlink { path: path.to_owned(), target: target.into(), before };
         self.step(action, format!("-> {target}"), reason);
         Ok(true)
     }
@@ -279,10 +237,7 @@ impl<'a> Draft<'a> {
             Owner::Root => Some((0, 0)),
             Owner::Account(name) => {
                 let users = self.facts.accounts.users.known()?;
-                users
-                    .iter()
-                    .find(|user| user.name == *name)
-                    .map(|user| (user.uid, user.gid))
+                users.iter().find(|user| user.name == *name).map(|user| (user.uid, user.gid))
             }
         }
     }

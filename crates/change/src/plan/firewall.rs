@@ -44,11 +44,9 @@ WantedBy=sysinit.target
 const PREFER_IPV4: &str = "precedence ::ffff:0:0/96  100";
 
 pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanError> {
-    let wanted =
-        controls::filter::filter_policy(policy, draft.facts).map_err(|error| PlanError::Impossible {
-            what: "the firewall's policy".to_owned(),
-            hint: error.to_string(),
-        })?;
+    let wanted = controls::filter::filter_policy(policy, draft.facts).map_err(|error| {
+        PlanError::Impossible { what: "the firewall's policy".to_owned(), hint: error.to_string() }
+    })?;
     let compiled = packet_filter::compile(&wanted);
     draw_saved(draft, &compiled)?;
     let service = Service {
@@ -80,17 +78,8 @@ fn draw_saved(draft: &mut Draft<'_>, compiled: &Compiled) -> Result<(), PlanErro
         hint: error.to_string(),
     })?;
     contents.push(b'\n');
-    let reason = Reason {
-        why: "the ruleset that the next boot loads",
-        controls: &["FW3"],
-        risk: Risk::None,
-    };
-    let wanted = WantedFile {
-        path: SAVED.into(),
-        contents,
-        mode: 0o600,
-        owner: Owner::Root,
-    };
+    let reason = Reason { why: "the ruleset that the next boot loads", controls: &["FW3"], risk: Risk::None };
+    let wanted = WantedFile { path: SAVED.into(), contents, mode: 0o600, owner: Owner::Root };
     draft.file_shown_as(wanted, "the compiled ruleset shown below", reason)?;
     Ok(())
 }
@@ -104,10 +93,7 @@ fn draw_load(draft: &mut Draft<'_>, wanted: &FilterPolicy, compiled: Compiled) -
         return Ok(());
     }
     prove(wanted, &compiled)?;
-    let (old, new) = (
-        now.map(packet_filter::text::table),
-        packet_filter::text::table(compiled.table()),
-    );
+    let (old, new) = (now.map(packet_filter::text::table), packet_filter::text::table(compiled.table()));
     let shows = unified_diff(
         "kernel: table inet gabion".as_ref(),
         old.as_deref().map(str::as_bytes),
@@ -128,21 +114,15 @@ fn draw_load(draft: &mut Draft<'_>, wanted: &FilterPolicy, compiled: Compiled) -
 
 /// No ruleset is planned that was not shown to do what the policy says, over all packets.
 fn prove(wanted: &FilterPolicy, compiled: &Compiled) -> Result<(), PlanError> {
-    packet_filter::prove(wanted, compiled)
-        .map(drop)
-        .map_err(|problem| PlanError::Impossible {
-            what: "the compiled ruleset was not shown to do what the policy says".to_owned(),
-            hint: format!("{problem}; this is a flaw of gabion, please report it with the policy"),
-        })
+    packet_filter::prove(wanted, compiled).map(drop).map_err(|problem| PlanError::Impossible {
+        what: "the compiled ruleset was not shown to do what the policy says".to_owned(),
+        hint: format!("{problem}; this is a flaw of gabion, please report it with the policy"),
+    })
 }
 
 fn draw_prefer_ipv4(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     let now = match draft.entry(GAI_CONF.as_ref())? {
-        Some(entry) => entry
-            .content
-            .as_ref()
-            .map(|content| content.0.clone())
-            .unwrap_or_default(),
+        Some(entry) => entry.content.as_ref().map(|content| content.0.clone()).unwrap_or_default(),
         None => Vec::new(),
     };
     let text = String::from_utf8_lossy(&now);
@@ -157,21 +137,9 @@ fn draw_prefer_ipv4(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     contents.extend_from_slice(PREFER_IPV4.as_bytes());
     contents.push(b'\n');
     let mode = draft.entry(GAI_CONF.as_ref())?.map_or(0o644, |entry| entry.mode);
-    let wanted = WantedFile {
-        path: GAI_CONF.into(),
-        contents,
-        mode,
-        owner: Owner::Keep,
-    };
+    let wanted = WantedFile { path: GAI_CONF.into(), contents, mode, owner: Owner::Keep };
     let why = "IPv6 is refused: APT and others try IPv4 first instead of waiting";
-    draft.file(
-        wanted,
-        Reason {
-            why,
-            controls: &[],
-            risk: Risk::None,
-        },
-    )?;
+    draft.file(wanted, Reason { why, controls: &[], risk: Risk::None })?;
     Ok(())
 }
 
@@ -179,11 +147,8 @@ fn note_other_managers(draft: &mut Draft<'_>) {
     let Some(managers) = draft.facts.firewall.managers.known() else {
         return;
     };
-    let names: Vec<&str> = managers
-        .iter()
-        .filter(|manager| manager.active)
-        .map(|manager| manager.name.as_str())
-        .collect();
+    let names: Vec<&str> =
+        managers.iter().filter(|manager| manager.active).map(|manager| manager.name.as_str()).collect();
     if !names.is_empty() && !draft.is_empty() {
         draft.note(format!(
             "{} manages rules as well and is left alone: a packet gets in only where both let it in",

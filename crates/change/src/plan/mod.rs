@@ -10,6 +10,8 @@ mod firewall;
 mod project;
 mod proof;
 mod ssh;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 

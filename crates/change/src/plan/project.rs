@@ -26,16 +26,8 @@ impl Plan {
 
 fn apply(facts: &mut Facts, action: &Action) {
     match action {
-        Action::WriteFile {
-            path,
-            contents,
-            mode,
-            owner,
-            before,
-        } => {
-            let kept = matches!(before, Before::File(_))
-                .then(|| facts.file(path).entry().cloned())
-                .flatten();
+        Action::WriteFile { path, contents, mode, owner, before } => {
+            let kept = matches!(before, Before::File(_)).then(|| facts.file(path).entry().cloned()).flatten();
             let (uid, gid) = ids(facts, owner, kept.as_ref());
             let entry = Entry {
                 kind: EntryKind::File,
@@ -49,14 +41,7 @@ fn apply(facts: &mut Facts, action: &Action) {
             facts.put(path, entry);
         }
         Action::InstallProgram { path, .. } => {
-            facts.put(
-                path,
-                Entry {
-                    kind: EntryKind::File,
-                    mode: 0o755,
-                    ..Entry::default()
-                },
-            );
+            facts.put(path, Entry { kind: EntryKind::File, mode: 0o755, ..Entry::default() });
         }
         Action::MakeDirectory { path, mode, owner } => {
             let (uid, gid) = ids(facts, owner, None);
@@ -65,16 +50,10 @@ fn apply(facts: &mut Facts, action: &Action) {
         Action::MakeSymlink { path, target, .. } => {
             facts.put(
                 path,
-                Entry {
-                    kind: EntryKind::Symlink(target.clone()),
-                    mode: 0o777,
-                    ..Entry::default()
-                },
+                Entry { kind: EntryKind::Symlink(target.clone()), mode: 0o777, ..Entry::default() },
             );
         }
-        Action::SetAttributes {
-            path, mode, owner, ..
-        } => {
+        Action::SetAttributes { path, mode, owner, .. } => {
             if let Some(mut entry) = facts.file(path).entry().cloned() {
                 (entry.uid, entry.gid) = ids(facts, owner, Some(&entry));
                 entry.mode = *mode;
@@ -82,12 +61,7 @@ fn apply(facts: &mut Facts, action: &Action) {
             }
         }
         Action::RemoveFile { path, .. } => facts.take(path),
-        Action::CreateUser {
-            name,
-            shell,
-            home,
-            groups,
-        } => create_user(facts, name, shell, home, groups),
+        Action::CreateUser { name, shell, home, groups } => create_user(facts, name, shell, home, groups),
         Action::ChangeUser { name, change } => change_user(facts, name, change),
         Action::LoadFirewall { ruleset, .. } => {
             if let Fact::Known(now) = &mut facts.firewall.ruleset {
@@ -101,13 +75,7 @@ fn apply(facts: &mut Facts, action: &Action) {
 }
 
 fn directory(mode: u32, uid: u32, gid: u32) -> Entry {
-    Entry {
-        kind: EntryKind::Directory,
-        mode,
-        uid,
-        gid,
-        ..Entry::default()
-    }
+    Entry { kind: EntryKind::Directory, mode, uid, gid, ..Entry::default() }
 }
 
 fn ids(facts: &Facts, owner: &Owner, kept: Option<&Entry>) -> (u32, u32) {
@@ -149,12 +117,7 @@ fn create_user(facts: &mut Facts, name: &str, shell: &Path, home: &Path, groups:
     for row in rows.iter_mut().filter(|row| groups.contains(&row.name)) {
         row.members.push(name.to_owned());
     }
-    rows.push(Group {
-        name: name.to_owned(),
-        gid,
-        members: Vec::new(),
-        line: rows.len() + 1,
-    });
+    rows.push(Group { name: name.to_owned(), gid, members: Vec::new(), line: rows.len() + 1 });
     if let Fact::Known(shadow) = &mut facts.accounts.shadow {
         let line = shadow.len() + 1;
         shadow.push(Shadow {
@@ -204,9 +167,7 @@ fn change_user(facts: &mut Facts, name: &str, change: &UserChange) {
 
 fn with_shadow(facts: &mut Facts, name: &str, mut change: impl FnMut(&mut Shadow)) {
     if let Fact::Known(rows) = &mut facts.accounts.shadow {
-        rows.iter_mut()
-            .filter(|row| row.name == name)
-            .for_each(&mut change);
+        rows.iter_mut().filter(|row| row.name == name).for_each(&mut change);
     }
 }
 

@@ -27,10 +27,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) {
         return;
     }
     let programs = &draft.facts.system.programs;
-    if ["ssh", "ssh-keygen"]
-        .iter()
-        .any(|name| !programs.contains_key(*name))
-    {
+    if ["ssh", "ssh-keygen"].iter().any(|name| !programs.contains_key(*name)) {
         draft.note("no SSH client on this host: real logins are not tried");
         return;
     }
@@ -41,24 +38,14 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) {
     }
     let mut logins = Vec::new();
     for server in &servers {
-        logins.extend(
-            policy
-                .admins
-                .iter()
-                .filter_map(|admin| by_key(draft, admin, *server)),
-        );
+        logins.extend(policy.admins.iter().filter_map(|admin| by_key(draft, admin, *server)));
     }
     for server in &servers {
         if !policy.ssh.root_login {
             logins.push(root_by_key(*server));
         }
         if !policy.ssh.password_login {
-            logins.extend(
-                policy
-                    .admins
-                    .iter()
-                    .map(|admin| by_password(&admin.name, *server)),
-            );
+            logins.extend(policy.admins.iter().map(|admin| by_password(&admin.name, *server)));
             logins.push(by_password("root", *server));
         }
     }
@@ -86,11 +73,7 @@ fn loopback_servers(draft: &Draft<'_>) -> Vec<SocketAddr> {
         port.map(|port| SocketAddr::new(loopback, port))
     };
     let families = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    families
-        .into_iter()
-        .filter(|address| has_address(draft, *address))
-        .filter_map(reachable)
-        .collect()
+    families.into_iter().filter(|address| has_address(draft, *address)).filter_map(reachable).collect()
 }
 
 fn has_address(draft: &Draft<'_>, wanted: IpAddr) -> bool {
@@ -103,17 +86,8 @@ fn by_key(draft: &Draft<'_>, admin: &Admin, server: SocketAddr) -> Option<LoginP
     if !controls::ssh::admits(draft.facts, &admin.name, server) {
         return None;
     }
-    let account = draft
-        .facts
-        .accounts
-        .users
-        .known()?
-        .iter()
-        .find(|user| user.name == admin.name);
-    let home = account.map_or_else(
-        || Path::new("/home").join(&admin.name),
-        |account| account.home.clone(),
-    );
+    let account = draft.facts.accounts.users.known()?.iter().find(|user| user.name == admin.name);
+    let home = account.map_or_else(|| Path::new("/home").join(&admin.name), |account| account.home.clone());
     let without_password = draft.any(|action| {
         matches!(action, Action::WriteFile { path, contents, .. } if path.ends_with("zz-gabion")
             && String::from_utf8_lossy(&contents.0).lines().any(|line| line.starts_with(&format!("{} ", admin.name))))
@@ -125,9 +99,7 @@ fn by_key(draft: &Draft<'_>, admin: &Admin, server: SocketAddr) -> Option<LoginP
     Some(LoginProof {
         account: admin.name.clone(),
         server,
-        by: LoginBy::Key {
-            sudo_without_password: has_sudo.then_some(without_password && !password_set),
-        },
+        by: LoginBy::Key { sudo_without_password: has_sudo.then_some(without_password && !password_set) },
         succeeds: true,
         authorized_keys: home.join(".ssh/authorized_keys"),
     })
@@ -137,9 +109,7 @@ fn root_by_key(server: SocketAddr) -> LoginProof {
     LoginProof {
         account: "root".to_owned(),
         server,
-        by: LoginBy::Key {
-            sudo_without_password: None,
-        },
+        by: LoginBy::Key { sudo_without_password: None },
         succeeds: false,
         authorized_keys: PathBuf::from("/root/.ssh/authorized_keys"),
     }

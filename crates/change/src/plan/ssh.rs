@@ -46,11 +46,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
             controls: &["SH24"],
             risk: Risk::CutOff,
         };
-        draft.step(
-            Action::ReloadSsh { program },
-            "tested with sshd -t first".to_owned(),
-            reason,
-        );
+        draft.step(Action::ReloadSsh { program }, "tested with sshd -t first".to_owned(), reason);
     }
     Ok(())
 }
@@ -67,11 +63,7 @@ fn wanted_file(draft: &Draft<'_>, wanted: &controls::ssh::Desired) -> Result<Wan
         });
     }
     let entry = draft.entry(main_file)?.ok_or_else(|| missing(main_file))?;
-    let now = entry
-        .content
-        .as_ref()
-        .map(|content| content.0.as_slice())
-        .ok_or_else(|| missing(main_file))?;
+    let now = entry.content.as_ref().map(|content| content.0.as_slice()).ok_or_else(|| missing(main_file))?;
     Ok(WantedFile {
         path: main_file.clone(),
         contents: wanted.main_file(now),

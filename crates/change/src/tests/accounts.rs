@@ -27,25 +27,10 @@ fn image(root: &Path) {
         b"root:x:0:0:root:/root:/bin/bash\nanna:x:1000:1000::/home/anna:/bin/sh\n",
         0o644,
     );
-    file(
-        root,
-        "/etc/shadow",
-        b"root:*:19000:0:99999:7:::\nanna:$6$a$b:19000:0:90:7:::\n",
-        0o640,
-    );
+    file(root, "/etc/shadow", b"root:*:19000:0:99999:7:::\nanna:$6$a$b:19000:0:90:7:::\n", 0o640);
     // No newline at the end, as an editor may leave it.
-    file(
-        root,
-        "/etc/group",
-        b"root:x:0:\nsudo:x:27:\nanna:x:1000:\nadm:x:4:anna",
-        0o644,
-    );
-    file(
-        root,
-        "/etc/gshadow",
-        b"root:*::\nsudo:*::\nanna:!::\nadm:*::anna\n",
-        0o640,
-    );
+    file(root, "/etc/group", b"root:x:0:\nsudo:x:27:\nanna:x:1000:\nadm:x:4:anna", 0o644);
+    file(root, "/etc/gshadow", b"root:*::\nsudo:*::\nanna:!::\nadm:*::anna\n", 0o640);
     file(root, "/etc/subuid", b"", 0o644);
     file(root, "/etc/passwd-", b"root:x:0:0:root:/root:/bin/bash\n", 0o600);
     file(
@@ -62,13 +47,7 @@ fn image(root: &Path) {
 }
 
 fn step(action: Action) -> Step {
-    Step {
-        action,
-        why: String::new(),
-        controls: Vec::new(),
-        shows: String::new(),
-        risk: Risk::None,
-    }
+    Step { action, why: String::new(), controls: Vec::new(), shows: String::new(), risk: Risk::None }
 }
 
 fn create() -> Action {
@@ -81,21 +60,14 @@ fn create() -> Action {
 }
 
 fn change(name: &str, change: UserChange) -> Action {
-    Action::ChangeUser {
-        name: name.to_owned(),
-        change,
-    }
+    Action::ChangeUser { name: name.to_owned(), change }
 }
 
 fn plan() -> Plan {
     let deploy = Owner::Account("deploy".to_owned());
     let actions = vec![
         create(),
-        Action::MakeDirectory {
-            path: "/home/deploy/.ssh".into(),
-            mode: 0o700,
-            owner: deploy.clone(),
-        },
+        Action::MakeDirectory { path: "/home/deploy/.ssh".into(), mode: 0o700, owner: deploy.clone() },
         Action::WriteFile {
             path: "/home/deploy/.ssh/authorized_keys".into(),
             contents: Bytes(b"ssh-ed25519 AAAA laptop\n".to_vec()),
@@ -104,39 +76,18 @@ fn plan() -> Plan {
             before: Before::Absent,
         },
         change("deploy", UserChange::LockPassword),
-        change(
-            "anna",
-            UserChange::AddToGroup {
-                group: "sudo".to_owned(),
-            },
-        ),
-        change(
-            "anna",
-            UserChange::SetPasswordHash {
-                hash: Secret("$6$new$hash".to_owned()),
-            },
-        ),
-        change(
-            "anna",
-            UserChange::SetShell {
-                shell: "/bin/bash".into(),
-            },
-        ),
+        change("anna", UserChange::AddToGroup { group: "sudo".to_owned() }),
+        change("anna", UserChange::SetPasswordHash { hash: Secret("$6$new$hash".to_owned()) }),
+        change("anna", UserChange::SetShell { shell: "/bin/bash".into() }),
         change("anna", UserChange::NeverExpirePassword),
     ];
-    Plan {
-        steps: actions.into_iter().map(step).collect(),
-        notes: Vec::new(),
-    }
+    Plan { steps: actions.into_iter().map(step).collect(), notes: Vec::new() }
 }
 
 const CONFIRM: Confirm = Confirm::Within(Duration::from_secs(600));
 
 fn apply(root: &Root, plan: &Plan) -> Outcome {
-    Transaction::begin(root, plan.clone(), &About::default())
-        .unwrap()
-        .apply(CONFIRM, &mut |_| {})
-        .unwrap()
+    Transaction::begin(root, plan.clone(), &About::default()).unwrap().apply(CONFIRM, &mut |_| {}).unwrap()
 }
 
 fn late() -> Moment {
@@ -172,36 +123,16 @@ fn accounts_are_made_changed_and_undone_to_the_byte() {
     assert!(matches!(outcome, Outcome::Pending { .. }), "{outcome:?}");
 
     let at = |path| read(directory.path(), path);
-    assert!(
-        at("etc/passwd").contains("deploy:x:1001:1001::/home/deploy:/bin/sh\n"),
-        "{}",
-        at("etc/passwd")
-    );
+    assert!(at("etc/passwd").contains("deploy:x:1001:1001::/home/deploy:/bin/sh\n"), "{}", at("etc/passwd"));
     assert!(at("etc/passwd").contains("anna:x:1000:1000::/home/anna:/bin/bash\n"));
-    assert!(
-        at("etc/group").contains("sudo:x:27:deploy,anna\n"),
-        "{}",
-        at("etc/group")
-    );
-    assert!(
-        at("etc/shadow").contains("anna:$6$new$hash:"),
-        "{}",
-        at("etc/shadow")
-    );
+    assert!(at("etc/group").contains("sudo:x:27:deploy,anna\n"), "{}", at("etc/group"));
+    assert!(at("etc/shadow").contains("anna:$6$new$hash:"), "{}", at("etc/shadow"));
     assert!(at("etc/shadow").contains("deploy:!"), "{}", at("etc/shadow"));
     let keys = directory.path().join("home/deploy/.ssh/authorized_keys");
-    let (stat, parent) = (
-        rustix::fs::stat(&keys).unwrap(),
-        rustix::fs::stat(keys.parent().unwrap()).unwrap(),
-    );
-    assert_eq!(
-        (stat.st_uid, stat.st_gid, stat.st_mode & 0o7777),
-        (1001, 1001, 0o600)
-    );
-    assert_eq!(
-        (parent.st_uid, parent.st_gid, parent.st_mode & 0o7777),
-        (1001, 1001, 0o700)
-    );
+    let (stat, parent) =
+        (rustix::fs::stat(&keys).unwrap(), rustix::fs::stat(keys.parent().unwrap()).unwrap());
+    assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode & 0o7777), (1001, 1001, 0o600));
+    assert_eq!((parent.st_uid, parent.st_gid, parent.st_mode & 0o7777), (1001, 1001, 0o700));
 
     assert_eq!(undo(&root), Vec::<String>::new());
     let now = snapshot(directory.path(), true);
@@ -225,22 +156,9 @@ fn a_crash_at_any_point_of_account_changes_leaves_before() {
         crash_at(point % 23, || recover(&root, &late()).unwrap());
         recover(&root, &late()).unwrap();
         let now = snapshot(directory.path(), true);
-        assert!(
-            now == before,
-            "point {point} of {points}: {:#?}",
-            differences(&before, &now)
-        );
-        let states: Vec<State> = history(&root)
-            .unwrap()
-            .into_iter()
-            .map(|past| past.state)
-            .collect();
-        assert!(
-            states
-                .iter()
-                .all(|state| matches!(state, State::RolledBack { .. })),
-            "{states:?}"
-        );
+        assert!(now == before, "point {point} of {points}: {:#?}", differences(&before, &now));
+        let states: Vec<State> = history(&root).unwrap().into_iter().map(|past| past.state).collect();
+        assert!(states.iter().all(|state| matches!(state, State::RolledBack { .. })), "{states:?}");
     }
 }
 
@@ -250,10 +168,7 @@ fn useradd_that_was_cut_off_anywhere_is_undone() {
     if !is_root() {
         return;
     }
-    let plan = Plan {
-        steps: vec![step(create())],
-        notes: Vec::new(),
-    };
+    let plan = Plan { steps: vec![step(create())], notes: Vec::new() };
     let made = tree::directory();
     image(made.path());
     apply(&Root::at(made.path()).unwrap(), &plan);
@@ -283,10 +198,7 @@ fn useradd_that_was_cut_off_anywhere_is_undone() {
             trial.path().join("home/deploy").exists()
         });
         crash_at(point.unwrap() - 1, || apply(&root, &plan));
-        assert!(
-            !directory.path().join("home/deploy").exists(),
-            "useradd was not started"
-        );
+        assert!(!directory.path().join("home/deploy").exists(), "useradd was not started");
 
         for path in &written[..cut] {
             fs::copy(made.path().join(path), directory.path().join(path)).unwrap();
@@ -295,20 +207,13 @@ fn useradd_that_was_cut_off_anywhere_is_undone() {
             fs::write(directory.path().join(leftover), "4711\n").unwrap();
         }
         fs::create_dir(directory.path().join("home/deploy")).unwrap();
-        fs::copy(
-            directory.path().join("etc/skel/.profile"),
-            directory.path().join("home/deploy/.profile"),
-        )
-        .unwrap();
+        fs::copy(directory.path().join("etc/skel/.profile"), directory.path().join("home/deploy/.profile"))
+            .unwrap();
         fs::write(directory.path().join("var/mail/deploy"), "").unwrap();
 
         assert_eq!(undo(&root), Vec::<String>::new());
         let now = snapshot(directory.path(), true);
-        assert!(
-            now == before,
-            "cut after {cut}: {:#?}",
-            differences(&before, &now)
-        );
+        assert!(now == before, "cut after {cut}: {:#?}", differences(&before, &now));
     }
 }
 
@@ -323,22 +228,13 @@ fn what_others_did_to_the_accounts_meanwhile_stays() {
     apply(&root, &plan());
     let append = |path: &str, line: &str| {
         let path = directory.path().join(path);
-        fs::write(
-            &path,
-            [fs::read(&path).unwrap(), line.as_bytes().to_vec()].concat(),
-        )
-        .unwrap();
+        fs::write(&path, [fs::read(&path).unwrap(), line.as_bytes().to_vec()].concat()).unwrap();
     };
     append("etc/passwd", "bert:x:1002:1002:\u{e9}:/home/bert:/bin/sh\n");
     append("etc/shadow", "bert:!:19000:0:99999:7:::\n");
     append("etc/group", "bert:x:1002:\nteam:x:1003:deploy,bert\n");
     let notes = undo(&root);
-    assert!(
-        notes
-            .iter()
-            .any(|note| note.starts_with("/etc/passwd: changed by others")),
-        "{notes:?}"
-    );
+    assert!(notes.iter().any(|note| note.starts_with("/etc/passwd: changed by others")), "{notes:?}");
 
     let at = |path| read(directory.path(), path);
     let passwd = "root:x:0:0:root:/root:/bin/bash\nanna:x:1000:1000::/home/anna:/bin/sh\nbert:x:1002:1002:\u{e9}:/home/bert:/bin/sh\n";
@@ -354,11 +250,7 @@ fn what_others_did_to_the_accounts_meanwhile_stays() {
     // Nobody changed this one.
     assert_eq!(at("etc/gshadow"), "root:*::\nsudo:*::\nanna:!::\nadm:*::anna\n");
     let stat = rustix::fs::stat(directory.path().join("etc/shadow")).unwrap();
-    assert_eq!(
-        (stat.st_uid, stat.st_mode & 0o7777),
-        (0, 0o640),
-        "an account file keeps its owner and mode"
-    );
+    assert_eq!((stat.st_uid, stat.st_mode & 0o7777), (0, 0o640), "an account file keeps its owner and mode");
 }
 
 #[test]
@@ -394,26 +286,16 @@ fn files_that_the_new_user_made_are_kept_and_closed() {
     fs::write(home.join(".cache/motd.legal-displayed"), "").unwrap();
     fs::write(home.join("work"), "of an hour").unwrap();
     let notes = undo(&root);
-    assert!(
-        notes.iter().any(|note| note.contains("holds files of its user")),
-        "{notes:?}"
-    );
+    assert!(notes.iter().any(|note| note.contains("holds files of its user")), "{notes:?}");
     assert!(!home.exists());
-    let kept: Vec<PathBuf> = fs::read_dir(directory.path().join("home"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    let kept = kept
-        .iter()
-        .find(|path| path.to_string_lossy().contains("deploy.gabion"))
-        .unwrap();
+    let kept: Vec<PathBuf> =
+        fs::read_dir(directory.path().join("home")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let kept = kept.iter().find(|path| path.to_string_lossy().contains("deploy.gabion")).unwrap();
     assert_eq!(fs::read_to_string(kept.join("work")).unwrap(), "of an hour");
     let stat = rustix::fs::stat(kept.as_path()).unwrap();
     assert_eq!((stat.st_uid, stat.st_gid, stat.st_mode & 0o7777), (0, 0, 0o700));
     assert!(
-        notes
-            .iter()
-            .any(|note| note.contains(&*kept.file_name().unwrap().to_string_lossy())),
+        notes.iter().any(|note| note.contains(&*kept.file_name().unwrap().to_string_lossy())),
         "{notes:?}"
     );
 }
@@ -459,28 +341,14 @@ fn an_account_or_home_that_exists_makes_the_plan_stale() {
     let directory = tree::directory();
     image(directory.path());
     let root = Root::at(directory.path()).unwrap();
-    let plan = Plan {
-        steps: vec![step(create())],
-        notes: Vec::new(),
-    };
+    let plan = Plan { steps: vec![step(create())], notes: Vec::new() };
     fs::create_dir(directory.path().join("home/deploy")).unwrap();
     age(&directory.path().join("home"));
     let error = Transaction::begin(&root, plan.clone(), &About::default()).unwrap_err();
-    assert!(
-        matches!(&error, crate::Error::StalePlan { what, .. } if what == "/home/deploy"),
-        "{error}"
-    );
-    file(
-        directory.path(),
-        "/etc/passwd",
-        b"deploy:x:7:7::/:/bin/sh\n",
-        0o644,
-    );
+    assert!(matches!(&error, crate::Error::StalePlan { what, .. } if what == "/home/deploy"), "{error}");
+    file(directory.path(), "/etc/passwd", b"deploy:x:7:7::/:/bin/sh\n", 0o644);
     let error = Transaction::begin(&root, plan, &About::default()).unwrap_err();
-    assert!(
-        matches!(&error, crate::Error::StalePlan { what, .. } if what == "account deploy"),
-        "{error}"
-    );
+    assert!(matches!(&error, crate::Error::StalePlan { what, .. } if what == "account deploy"), "{error}");
 }
 
 #[test]
@@ -491,12 +359,7 @@ fn a_name_that_a_program_could_take_for_something_else_is_refused() {
     for name in ["-o", "a:b", "a,b", "a b", "", "a\nb", "../x", "1000"] {
         let actions = [
             change(name, UserChange::LockPassword),
-            change(
-                "anna",
-                UserChange::AddToGroup {
-                    group: name.to_owned(),
-                },
-            ),
+            change("anna", UserChange::AddToGroup { group: name.to_owned() }),
             Action::CreateUser {
                 name: name.to_owned(),
                 shell: "/bin/sh".into(),
@@ -505,26 +368,12 @@ fn a_name_that_a_program_could_take_for_something_else_is_refused() {
             },
         ];
         for action in actions {
-            let plan = Plan {
-                steps: vec![step(action)],
-                notes: Vec::new(),
-            };
+            let plan = Plan { steps: vec![step(action)], notes: Vec::new() };
             let error = Transaction::begin(&root, plan, &About::default()).unwrap_err();
             assert!(matches!(error, crate::Error::BadName { .. }), "{name:?}: {error}");
         }
     }
-    let hash = change(
-        "anna",
-        UserChange::SetPasswordHash {
-            hash: Secret("x\nroot:".to_owned()),
-        },
-    );
-    let plan = Plan {
-        steps: vec![step(hash)],
-        notes: Vec::new(),
-    };
-    assert!(matches!(
-        Transaction::begin(&root, plan, &About::default()),
-        Err(crate::Error::BadName { .. })
-    ));
+    let hash = change("anna", UserChange::SetPasswordHash { hash: Secret("x\nroot:".to_owned()) });
+    let plan = Plan { steps: vec![step(hash)], notes: Vec::new() };
+    assert!(matches!(Transaction::begin(&root, plan, &About::default()), Err(crate::Error::BadName { .. })));
 }

@@ -67,10 +67,7 @@ fn start(root: &Path) -> BTreeMap<PathBuf, Model> {
         ("/etc".into(), Model::Directory(0o755)),
         ("/etc/ssh".into(), Model::Directory(0o755)),
         ("/etc/one.conf".into(), Model::File(b"one\n".to_vec(), 0o644)),
-        (
-            "/etc/ssh/two.conf".into(),
-            Model::File(b"\xff\x00two".to_vec(), 0o600),
-        ),
+        ("/etc/ssh/two.conf".into(), Model::File(b"\xff\x00two".to_vec(), 0o600)),
         ("/etc/ssh/three".into(), Model::File(Vec::new(), 0o4755)),
         ("/etc/four".into(), Model::Link("ssh/three".into())),
     ])
@@ -93,11 +90,7 @@ fn plan(draws: &[Draw], mut model: BTreeMap<PathBuf, Model>) -> Plan {
         };
         if !model.contains_key(&directory) {
             if directory == Path::new("/opt/made") || model.contains_key(directory.parent().unwrap()) {
-                push(Action::MakeDirectory {
-                    path: directory.clone(),
-                    mode: 0o750,
-                    owner,
-                });
+                push(Action::MakeDirectory { path: directory.clone(), mode: 0o750, owner });
                 model.insert(directory, Model::Directory(0o750));
             }
             continue;
@@ -112,48 +105,25 @@ fn plan(draws: &[Draw], mut model: BTreeMap<PathBuf, Model>) -> Plan {
         match (draw.kind, exists) {
             (0 | 1, _) => {
                 let contents = Bytes(draw.contents.clone());
-                push(Action::WriteFile {
-                    path: path.clone(),
-                    contents,
-                    mode: draw.mode,
-                    owner,
-                    before,
-                });
+                push(Action::WriteFile { path: path.clone(), contents, mode: draw.mode, owner, before });
                 model.insert(path, Model::File(draw.contents.clone(), draw.mode));
             }
             (2, _) => {
                 let target = PathBuf::from(format!("target-{:o}", draw.mode));
-                push(Action::MakeSymlink {
-                    path: path.clone(),
-                    target: target.clone(),
-                    before,
-                });
+                push(Action::MakeSymlink { path: path.clone(), target: target.clone(), before });
                 model.insert(path, Model::Link(target));
             }
             (3, Some(_)) => {
-                push(Action::RemoveFile {
-                    path: path.clone(),
-                    before,
-                });
+                push(Action::RemoveFile { path: path.clone(), before });
                 model.remove(&path);
             }
             (4, Some(Model::File(contents, mode_before))) => {
-                push(Action::SetAttributes {
-                    path: path.clone(),
-                    mode: draw.mode,
-                    owner,
-                    mode_before,
-                });
+                push(Action::SetAttributes { path: path.clone(), mode: draw.mode, owner, mode_before });
                 model.insert(path, Model::File(contents, draw.mode));
             }
             (5, _) => {
                 if let Some(Model::Directory(mode_before)) = model.get(&directory).cloned() {
-                    push(Action::SetAttributes {
-                        path: directory.clone(),
-                        mode: 0o700,
-                        owner,
-                        mode_before,
-                    });
+                    push(Action::SetAttributes { path: directory.clone(), mode: 0o700, owner, mode_before });
                     model.insert(directory, Model::Directory(0o700));
                 }
             }
@@ -178,10 +148,7 @@ fn crash_everywhere(draws: &[Draw], confirm: Confirm) {
         return;
     }
     let (points, outcome) = count(|| apply(&Root::at(trial.path()).unwrap(), &plan, confirm).unwrap());
-    assert!(
-        matches!(outcome, Outcome::Confirmed | Outcome::Pending { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Confirmed | Outcome::Pending { .. }), "{outcome:?}");
     let after = snapshot(trial.path(), false);
     for point in 0..points {
         let directory = tree::directory();
@@ -203,25 +170,13 @@ fn crash_everywhere(draws: &[Draw], confirm: Confirm) {
         let past = history(&root).unwrap();
         match past.last().map(|past| &past.state) {
             Some(State::Confirmed { finished: true }) => {
-                assert_eq!(
-                    confirm,
-                    Confirm::NotNeeded,
-                    "only what needs no confirmation stays"
-                );
+                assert_eq!(confirm, Confirm::NotNeeded, "only what needs no confirmation stays");
                 let found = snapshot(directory.path(), false);
-                assert!(
-                    found == after,
-                    "point {point}: {:#?}\n{plan:#?}",
-                    differences(&after, &found)
-                );
+                assert!(found == after, "point {point}: {:#?}\n{plan:#?}", differences(&after, &found));
             }
             None | Some(State::RolledBack { .. }) => {
                 let found = snapshot(directory.path(), true);
-                assert!(
-                    found == before,
-                    "point {point}: {:#?}\n{plan:#?}",
-                    differences(&before, &found)
-                );
+                assert!(found == before, "point {point}: {:#?}\n{plan:#?}", differences(&before, &found));
             }
             Some(state) => panic!("point {point}: {state:?}"),
         }
@@ -245,19 +200,8 @@ proptest! {
 #[test]
 fn a_crash_in_confirming_leaves_pending_or_confirmed() {
     use host::facts::{Via, WayIn};
-    let draw = |kind| Draw {
-        kind,
-        directory: 0,
-        name: 0,
-        contents: b"new".to_vec(),
-        mode: 0o600,
-    };
-    let console = WayIn {
-        via: Via::Console,
-        user: None,
-        started_ticks: None,
-        session_pid: None,
-    };
+    let draw = |kind| Draw { kind, directory: 0, name: 0, contents: b"new".to_vec(), mode: 0o600 };
+    let console = WayIn { via: Via::Console, user: None, started_ticks: None, session_pid: None };
     for point in 0.. {
         let directory = tree::directory();
         let plan = plan(&[draw(0)], start(directory.path()));

@@ -16,16 +16,8 @@ use crate::{Moment, Root, State, history, recover};
 /// Runs one of the ignored tests below in a process of its own.
 fn start(test: &str, root: &Path, fault: Option<&str>) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        &format!("tests::killed::{test}"),
-        "--exact",
-        "--ignored",
-        "--nocapture",
-    ]);
-    command
-        .env("CHANGE_TEST_ROOT", root)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args([&format!("tests::killed::{test}"), "--exact", "--ignored", "--nocapture"]);
+    command.env("CHANGE_TEST_ROOT", root).stdout(Stdio::null()).stderr(Stdio::null());
     match fault {
         Some(fault) => command.env("GABION_FAULT", fault),
         None => command.env_remove("GABION_FAULT"),
@@ -48,26 +40,11 @@ fn fresh() -> tempfile::TempDir {
 
 fn plan() -> Plan {
     steps([
-        Action::MakeDirectory {
-            path: "/etc/made".into(),
-            mode: 0o750,
-            owner: Owner::Keep,
-        },
+        Action::MakeDirectory { path: "/etc/made".into(), mode: 0o750, owner: Owner::Keep },
         write("/etc/made/file", "x", Before::Absent),
-        write(
-            "/etc/ssh/sshd_config",
-            "Port 2222\n",
-            Before::File(Sha256::of("Port 22\n")),
-        ),
-        Action::RemoveFile {
-            path: "/etc/old".into(),
-            before: Before::File(Sha256::of("old\n")),
-        },
-        Action::MakeSymlink {
-            path: "/etc/link".into(),
-            target: "made/file".into(),
-            before: Before::Absent,
-        },
+        write("/etc/ssh/sshd_config", "Port 2222\n", Before::File(Sha256::of("Port 22\n"))),
+        Action::RemoveFile { path: "/etc/old".into(), before: Before::File(Sha256::of("old\n")) },
+        Action::MakeSymlink { path: "/etc/link".into(), target: "made/file".into(), before: Before::Absent },
     ])
 }
 
@@ -88,14 +65,10 @@ fn sigkill_at_every_point_leaves_before_or_after() {
     let trial = fresh();
     let trace = trial.path().join("trace");
     assert!(
-        start(
-            "child_applies",
-            trial.path(),
-            Some(&format!("trace:{}", trace.display()))
-        )
-        .wait()
-        .unwrap()
-        .success()
+        start("child_applies", trial.path(), Some(&format!("trace:{}", trace.display())))
+            .wait()
+            .unwrap()
+            .success()
     );
     let points = fs::read_to_string(&trace).unwrap().lines().count();
     fs::remove_file(trace).unwrap();
@@ -104,24 +77,11 @@ fn sigkill_at_every_point_leaves_before_or_after() {
     for point in 1..=points {
         let directory = fresh();
         let before = snapshot(directory.path(), true);
-        let killed = start("child_applies", directory.path(), Some(&format!("kill:{point}")))
-            .wait()
-            .unwrap();
+        let killed = start("child_applies", directory.path(), Some(&format!("kill:{point}"))).wait().unwrap();
         assert_eq!(killed.signal(), Some(9), "at point {point}");
         // Recovery is killed too, now and then before it has anything to do.
-        start(
-            "child_recovers",
-            directory.path(),
-            Some(&format!("kill:{}", 1 + point % 17)),
-        )
-        .wait()
-        .unwrap();
-        assert!(
-            start("child_recovers", directory.path(), None)
-                .wait()
-                .unwrap()
-                .success()
-        );
+        start("child_recovers", directory.path(), Some(&format!("kill:{}", 1 + point % 17))).wait().unwrap();
+        assert!(start("child_recovers", directory.path(), None).wait().unwrap().success());
         let root = Root::at(directory.path()).unwrap();
         match history(&root).unwrap().pop().map(|past| past.state) {
             Some(State::Confirmed { finished: true }) => {

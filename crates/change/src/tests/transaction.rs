@@ -21,10 +21,7 @@ pub(super) fn steps(actions: impl IntoIterator<Item = Action>) -> Plan {
         shows: String::new(),
         risk: Risk::None,
     };
-    Plan {
-        steps: actions.into_iter().map(step).collect(),
-        notes: Vec::new(),
-    }
+    Plan { steps: actions.into_iter().map(step).collect(), notes: Vec::new() }
 }
 
 pub(super) fn write(path: &str, contents: &str, before: Before) -> Action {
@@ -62,20 +59,9 @@ fn a_stale_plan_is_refused_and_nothing_is_changed() {
         write("/etc/motd", "x", Before::File(Sha256::of("another content"))),
         write("/etc/motd", "x", Before::Absent),
         write("/etc/none", "x", Before::File(Sha256::of(""))),
-        Action::RemoveFile {
-            path: "/etc/motd".into(),
-            before: Before::Symlink("x".into()),
-        },
-        Action::MakeSymlink {
-            path: "/etc/ssh".into(),
-            target: "x".into(),
-            before: Before::Absent,
-        },
-        Action::MakeDirectory {
-            path: "/etc/ssh".into(),
-            mode: 0o755,
-            owner: Owner::Keep,
-        },
+        Action::RemoveFile { path: "/etc/motd".into(), before: Before::Symlink("x".into()) },
+        Action::MakeSymlink { path: "/etc/ssh".into(), target: "x".into(), before: Before::Absent },
+        Action::MakeDirectory { path: "/etc/ssh".into(), mode: 0o755, owner: Owner::Keep },
         Action::SetAttributes {
             path: "/etc/motd".into(),
             mode: 0o644,
@@ -104,10 +90,7 @@ fn a_stale_plan_is_refused_and_nothing_is_changed() {
 fn an_empty_plan_writes_nothing() {
     let directory = tree::directory();
     let root = Root::at(directory.path()).unwrap();
-    assert!(matches!(
-        apply(&root, Plan::default(), WITHIN),
-        Err(Error::NothingToDo)
-    ));
+    assert!(matches!(apply(&root, Plan::default(), WITHIN), Err(Error::NothingToDo)));
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
@@ -115,12 +98,8 @@ fn an_empty_plan_writes_nothing() {
 fn two_at_once_are_refused() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
-    let running = Transaction::begin(
-        &root,
-        steps([write("/etc/a", "x", Before::Absent)]),
-        &About::default(),
-    )
-    .unwrap();
+    let running =
+        Transaction::begin(&root, steps([write("/etc/a", "x", Before::Absent)]), &About::default()).unwrap();
     let error = apply(&root, steps([write("/etc/b", "x", Before::Absent)]), WITHIN).unwrap_err();
     assert!(matches!(error, Error::Busy), "{error}");
     drop(running);
@@ -164,12 +143,7 @@ fn a_step_that_fails_undoes_all_before_it() {
     }
     let now = snapshot(directory.path(), true);
     assert!(now == before, "{:#?}", differences(&before, &now));
-    assert!(matches!(
-        history(&root).unwrap()[0].state,
-        State::RolledBack {
-            because: Because::Failed
-        }
-    ));
+    assert!(matches!(history(&root).unwrap()[0].state, State::RolledBack { because: Because::Failed }));
 }
 
 #[test]
@@ -178,17 +152,9 @@ fn what_stays_is_what_the_plan_says_with_the_attributes_that_were() {
     let root = Root::at(directory.path()).unwrap();
     let plan = steps([
         write("/etc/motd", "new\n", Before::File(Sha256::of("hello\n"))),
-        Action::MakeDirectory {
-            path: "/etc/made".into(),
-            mode: 0o710,
-            owner: Owner::Keep,
-        },
+        Action::MakeDirectory { path: "/etc/made".into(), mode: 0o710, owner: Owner::Keep },
         write("/etc/made/file", "in it\n", Before::Absent),
-        Action::MakeSymlink {
-            path: "/etc/link".into(),
-            target: "made/file".into(),
-            before: Before::Absent,
-        },
+        Action::MakeSymlink { path: "/etc/link".into(), target: "made/file".into(), before: Before::Absent },
         Action::SetAttributes {
             path: "/etc/ssh/sshd_config".into(),
             mode: 0o600,
@@ -202,17 +168,10 @@ fn what_stays_is_what_the_plan_says_with_the_attributes_that_were() {
     let mode = |path: &str| fs::metadata(at(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(fs::read_to_string(at("etc/link")).unwrap(), "in it\n");
     assert_eq!(fs::read_to_string(at("etc/motd")).unwrap(), "new\n");
-    assert_eq!(
-        (mode("etc/motd"), mode("etc/made"), mode("etc/ssh/sshd_config")),
-        (0o644, 0o710, 0o600)
-    );
+    assert_eq!((mode("etc/motd"), mode("etc/made"), mode("etc/ssh/sshd_config")), (0o644, 0o710, 0o600));
     let mut value = [0; 16];
     let length = rustix::fs::getxattr(at("etc/motd"), "user.origin", &mut value[..]).unwrap();
-    assert_eq!(
-        &value[..length],
-        b"384",
-        "the xattrs of the file that was replaced stay"
-    );
+    assert_eq!(&value[..length], b"384", "the xattrs of the file that was replaced stay");
 }
 
 #[test]
@@ -220,43 +179,17 @@ fn a_confirmed_transaction_can_be_rolled_back_the_newest_first() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
     let before = snapshot(directory.path(), true);
-    apply(
-        &root,
-        steps([write("/etc/motd", "1", Before::File(Sha256::of("hello\n")))]),
-        Confirm::NotNeeded,
-    )
-    .unwrap();
-    apply(
-        &root,
-        steps([write("/etc/motd", "2", Before::File(Sha256::of("1")))]),
-        Confirm::NotNeeded,
-    )
-    .unwrap();
+    apply(&root, steps([write("/etc/motd", "1", Before::File(Sha256::of("hello\n")))]), Confirm::NotNeeded)
+        .unwrap();
+    apply(&root, steps([write("/etc/motd", "2", Before::File(Sha256::of("1")))]), Confirm::NotNeeded)
+        .unwrap();
     let ids: Vec<_> = history(&root).unwrap().into_iter().map(|past| past.id).collect();
-    assert!(matches!(
-        rollback(&root, &ids[0], Because::Asked),
-        Err(Error::NotTheNewest { .. })
-    ));
-    assert!(
-        rollback(&root, &ids[1], Because::Asked)
-            .unwrap()
-            .unwrap()
-            .failures
-            .is_empty()
-    );
-    assert!(
-        rollback(&root, &ids[0], Because::Asked)
-            .unwrap()
-            .unwrap()
-            .failures
-            .is_empty()
-    );
+    assert!(matches!(rollback(&root, &ids[0], Because::Asked), Err(Error::NotTheNewest { .. })));
+    assert!(rollback(&root, &ids[1], Because::Asked).unwrap().unwrap().failures.is_empty());
+    assert!(rollback(&root, &ids[0], Because::Asked).unwrap().unwrap().failures.is_empty());
     let now = snapshot(directory.path(), true);
     assert!(now == before, "{:#?}", differences(&before, &now));
-    assert!(
-        rollback(&root, &ids[0], Because::Asked).unwrap().is_none(),
-        "it is undone already"
-    );
+    assert!(rollback(&root, &ids[0], Because::Asked).unwrap().is_none(), "it is undone already");
 }
 
 #[test]
@@ -272,10 +205,7 @@ fn the_timer_undoes_what_waits_and_never_what_is_confirmed() {
     apply(&root, plan(), Confirm::NotNeeded).unwrap();
     let id = history(&root).unwrap().pop().unwrap().id;
     assert!(rollback(&root, &id, Because::Unconfirmed).unwrap().is_none());
-    assert_eq!(
-        fs::read_to_string(directory.path().join("etc/motd")).unwrap(),
-        "1"
-    );
+    assert_eq!(fs::read_to_string(directory.path().join("etc/motd")).unwrap(), "1");
 }
 
 #[test]
@@ -286,11 +216,7 @@ fn a_reboot_undoes_what_waits_for_its_confirmation() {
     apply(&root, steps([write("/etc/a", "x", Before::Absent)]), WITHIN).unwrap();
     assert_eq!(recover(&root, &Moment::now()).unwrap().len(), 1, "it waits still");
     assert!(directory.path().join("etc/a").exists());
-    let next_boot = Moment {
-        boot: "another".to_owned(),
-        since_boot: 5,
-        ..Moment::now()
-    };
+    let next_boot = Moment { boot: "another".to_owned(), since_boot: 5, ..Moment::now() };
     recover(&root, &next_boot).unwrap();
     assert_eq!(snapshot(directory.path(), true), before);
 }
@@ -309,20 +235,52 @@ fn what_somebody_else_wrote_meanwhile_is_kept_aside_and_told() {
     let id = crate::pending(&root).unwrap().unwrap();
     let report = rollback(&root, &id, Because::Asked).unwrap().unwrap();
     assert_eq!(report.notes.len(), 2, "{:?}", report.notes);
-    assert_eq!(
-        fs::read_to_string(directory.path().join("etc/motd")).unwrap(),
-        "hello\n"
-    );
+    assert_eq!(fs::read_to_string(directory.path().join("etc/motd")).unwrap(), "hello\n");
     assert!(!directory.path().join("etc/new").exists());
     let displaced = history(&root).unwrap()[0].directory.join("displaced");
-    assert_eq!(
-        fs::read_to_string(displaced.join("001/motd")).unwrap(),
-        "an hour of work"
-    );
-    assert_eq!(
-        fs::read_to_string(displaced.join("002/new")).unwrap(),
-        "another hour"
-    );
+    assert_eq!(fs::read_to_string(displaced.join("001/motd")).unwrap(), "an hour of work");
+    assert_eq!(fs::read_to_string(displaced.join("002/new")).unwrap(), "another hour");
+}
+
+#[test]
+fn what_somebody_else_removed_meanwhile_is_told_where_it_cannot_be_put_back() {
+    let directory = small_tree();
+    let root = Root::at(directory.path()).unwrap();
+    let path = std::path::PathBuf::from("/etc/motd");
+    let plan = steps([Action::SetAttributes { path, mode: 0o640, owner: Owner::Keep, mode_before: 0o600 }]);
+    apply(&root, plan, WITHIN).unwrap();
+    fs::remove_file(directory.path().join("etc/motd")).unwrap();
+    let id = crate::pending(&root).unwrap().unwrap();
+    let report = rollback(&root, &id, Because::Asked).unwrap().unwrap();
+    assert_eq!(report.notes, ["/etc/motd: removed by somebody else meanwhile"]);
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+}
+
+#[test]
+fn a_hard_link_in_a_home_is_not_given_away() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = small_tree();
+    let root = Root::at(directory.path()).unwrap();
+    let home = directory.path().join("home/anna");
+    fs::create_dir_all(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(1000), Some(1000)).unwrap();
+    file(directory.path(), "/etc/passwd", b"anna:x:1000:1000::/home/anna:/bin/sh\n", 0o644);
+    file(directory.path(), "/etc/shadow", b"secret", 0o600);
+    fs::hard_link(directory.path().join("etc/shadow"), home.join("keys")).unwrap();
+    let action = Action::SetAttributes {
+        path: "/home/anna/keys".into(),
+        mode: 0o644,
+        owner: Owner::Account("anna".to_owned()),
+        mode_before: 0o600,
+    };
+    match apply(&root, steps([action]), Confirm::NotNeeded).unwrap() {
+        Outcome::RolledBack { error: Error::Untrusted { .. }, .. } => {}
+        other => panic!("{other:?}"),
+    }
+    let stat = rustix::fs::stat(directory.path().join("etc/shadow")).unwrap();
+    assert_eq!((stat.st_uid, stat.st_mode & 0o7777), (0, 0o600));
 }
 
 #[test]
@@ -330,19 +288,12 @@ fn a_person_can_put_everything_back_with_cp() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
     let before = snapshot(&directory.path().join("etc/ssh"), true);
-    let new = write(
-        "/etc/ssh/sshd_config",
-        "Port 2222\n",
-        Before::File(Sha256::of("Port 22\n")),
-    );
+    let new = write("/etc/ssh/sshd_config", "Port 2222\n", Before::File(Sha256::of("Port 22\n")));
     apply(&root, steps([new]), WITHIN).unwrap();
     let transaction = history(&root).unwrap()[0].directory.clone();
     let target = directory.path().join("etc/ssh/sshd_config");
-    let status = Command::new("cp")
-        .arg("-a")
-        .arg(transaction.join("originals/001/sshd_config"))
-        .arg(&target)
-        .status();
+    let status =
+        Command::new("cp").arg("-a").arg(transaction.join("originals/001/sshd_config")).arg(&target).status();
     assert!(status.unwrap().success());
     let mut now = snapshot(&directory.path().join("etc/ssh"), true);
     let mut before = before;
@@ -356,11 +307,7 @@ fn a_person_can_put_everything_back_with_cp() {
 fn a_person_can_read_the_journal() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
-    let new = write(
-        "/etc/ssh/sshd_config",
-        "Port 2222\n",
-        Before::File(Sha256::of("Port 22\n")),
-    );
+    let new = write("/etc/ssh/sshd_config", "Port 2222\n", Before::File(Sha256::of("Port 22\n")));
     apply(&root, steps([new]), WITHIN).unwrap();
     let transaction = history(&root).unwrap()[0].directory.clone();
     let read = |path: &str| fs::read_to_string(transaction.join(path)).unwrap();
@@ -375,27 +322,12 @@ fn a_person_can_read_the_journal() {
             )
         })
         .collect();
-    assert_eq!(
-        events,
-        ["opened ", "armed ", "begun 0", "saved 0", "done 0", "applied "]
-    );
-    assert!(
-        read("plan.json").contains(r#""contents": "Port 2222\n""#),
-        "{}",
-        read("plan.json")
-    );
+    assert_eq!(events, ["opened ", "armed ", "begun 0", "saved 0", "done 0", "applied "]);
+    assert!(read("plan.json").contains(r#""contents": "Port 2222\n""#), "{}", read("plan.json"));
     let meta = read("originals/001/meta.json");
-    assert!(
-        meta.contains(r#""mode": "0644""#) && meta.contains("/etc/ssh/sshd_config"),
-        "{meta}"
-    );
+    assert!(meta.contains(r#""mode": "0644""#) && meta.contains("/etc/ssh/sshd_config"), "{meta}");
     for path in [&transaction, transaction.parent().unwrap()] {
-        assert_eq!(
-            fs::metadata(path).unwrap().permissions().mode() & 0o7777,
-            0o700,
-            "{}",
-            path.display()
-        );
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o700, "{}", path.display());
     }
 }
 
@@ -403,12 +335,7 @@ fn a_person_can_read_the_journal() {
 fn a_journal_that_cannot_be_read_is_told_and_does_not_keep_others_from_recovery() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
-    apply(
-        &root,
-        steps([write("/etc/a", "x", Before::Absent)]),
-        Confirm::NotNeeded,
-    )
-    .unwrap();
+    apply(&root, steps([write("/etc/a", "x", Before::Absent)]), Confirm::NotNeeded).unwrap();
     let broken = history(&root).unwrap()[0].directory.join("journal.jsonl");
     apply(&root, steps([write("/etc/b", "x", Before::Absent)]), WITHIN).unwrap();
     let text = fs::read_to_string(&broken).unwrap();
@@ -425,21 +352,14 @@ fn a_link_is_followed_only_out_of_directories_that_are_roots_alone() {
     let at = |path: &str| directory.path().join(path);
     fs::create_dir_all(at("usr/lib/made")).unwrap();
     symlink("usr/lib", at("lib")).unwrap();
-    apply(
-        &root,
-        steps([write("/lib/made/a", "x", Before::Absent)]),
-        Confirm::NotNeeded,
-    )
-    .unwrap();
+    apply(&root, steps([write("/lib/made/a", "x", Before::Absent)]), Confirm::NotNeeded).unwrap();
     assert_eq!(fs::read_to_string(at("usr/lib/made/a")).unwrap(), "x");
 
     // A link that leads out of the tree by .. or / stays in it.
     symlink("../../../../../../../../etc", at("usr/up")).unwrap();
     symlink("/etc", at("usr/absolute")).unwrap();
-    let plan = steps([
-        write("/usr/up/u", "x", Before::Absent),
-        write("/usr/absolute/v", "x", Before::Absent),
-    ]);
+    let plan =
+        steps([write("/usr/up/u", "x", Before::Absent), write("/usr/absolute/v", "x", Before::Absent)]);
     apply(&root, plan, Confirm::NotNeeded).unwrap();
     assert!(at("etc/u").exists() && at("etc/v").exists());
 
@@ -447,11 +367,7 @@ fn a_link_is_followed_only_out_of_directories_that_are_roots_alone() {
     fs::set_permissions(at("shared"), fs::Permissions::from_mode(0o777)).unwrap();
     symlink("../etc", at("shared/link")).unwrap();
     for path in ["/shared/link/file", "/shared/file"] {
-        let error = match apply(
-            &root,
-            steps([write(path, "x", Before::Absent)]),
-            Confirm::NotNeeded,
-        ) {
+        let error = match apply(&root, steps([write(path, "x", Before::Absent)]), Confirm::NotNeeded) {
             Err(error) | Ok(Outcome::RolledBack { error, .. }) => error,
             Ok(other) => panic!("{other:?}"),
         };
@@ -465,25 +381,11 @@ fn a_link_in_the_place_of_a_file_is_replaced_and_not_written_through() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
     symlink("motd", directory.path().join("etc/link")).unwrap();
-    apply(
-        &root,
-        steps([write("/etc/link", "x", Before::Symlink("motd".into()))]),
-        WITHIN,
-    )
-    .unwrap();
-    assert_eq!(
-        fs::read_to_string(directory.path().join("etc/motd")).unwrap(),
-        "hello\n"
-    );
-    assert_eq!(
-        fs::read_to_string(directory.path().join("etc/link")).unwrap(),
-        "x"
-    );
+    apply(&root, steps([write("/etc/link", "x", Before::Symlink("motd".into()))]), WITHIN).unwrap();
+    assert_eq!(fs::read_to_string(directory.path().join("etc/motd")).unwrap(), "hello\n");
+    assert_eq!(fs::read_to_string(directory.path().join("etc/link")).unwrap(), "x");
     recover(&root, &Moment::now().plus_millis(3_600_000)).unwrap();
-    assert_eq!(
-        fs::read_link(directory.path().join("etc/link")).unwrap(),
-        Path::new("motd")
-    );
+    assert_eq!(fs::read_link(directory.path().join("etc/link")).unwrap(), Path::new("motd"));
 }
 
 #[test]

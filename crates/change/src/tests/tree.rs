@@ -19,11 +19,7 @@ pub(super) struct Node {
 /// A tree in memory where it can be, for its speed: what is synced makes no difference to a killed process.
 pub(super) fn directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    }
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// Every path of a tree but the journal's own, with times where `times` says so.
@@ -45,32 +41,20 @@ fn visit(root: &Path, path: &Path, times: bool, nodes: &mut BTreeMap<PathBuf, No
         format!("link to {}", fs::read_link(path).unwrap().display())
     } else if metadata.is_dir() {
         attributes.xattrs = Attributes::of(File::open(path).unwrap()).unwrap().xattrs;
-        let mut names: Vec<_> = fs::read_dir(path)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
+        let mut names: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
         names.sort();
         names.iter().for_each(|name| visit(root, name, times, nodes));
         "directory".to_owned()
     } else {
         attributes.xattrs = Attributes::of(File::open(path).unwrap()).unwrap().xattrs;
-        format!(
-            "file {} of {} bytes",
-            Sha256::of(fs::read(path).unwrap()),
-            metadata.size()
-        )
+        format!("file {} of {} bytes", Sha256::of(fs::read(path).unwrap()), metadata.size())
     };
     // Being read is no change; and the journal's directory is made below these two, the account programs' lock in
     // the third by undoing.
     attributes.accessed = attributes.modified;
-    let ours = ["", "var", "var/lib"]
-        .iter()
-        .any(|ours| inside == Path::new(ours));
+    let ours = ["", "var", "var/lib"].iter().any(|ours| inside == Path::new(ours));
     if !times || ours {
-        let never = crate::attributes::Stamp {
-            seconds: 0,
-            nanoseconds: 0,
-        };
+        let never = crate::attributes::Stamp { seconds: 0, nanoseconds: 0 };
         (attributes.accessed, attributes.modified) = (never, never);
     }
     if inside != Path::new("etc/.pwd.lock") {
@@ -102,10 +86,7 @@ pub(super) fn link(root: &Path, path: &str, target: &str) {
 pub(super) fn age(path: &Path) {
     let then =
         SystemTime::UNIX_EPOCH + Duration::new(1_600_000_000 + path.as_os_str().len() as u64, 123_456_789);
-    File::open(path)
-        .unwrap()
-        .set_times(fs::FileTimes::new().set_modified(then).set_accessed(then))
-        .unwrap();
+    File::open(path).unwrap().set_times(fs::FileTimes::new().set_modified(then).set_accessed(then)).unwrap();
 }
 
 /// Dates every directory of a tree back.
@@ -121,17 +102,8 @@ pub(super) fn age_directories(root: &Path) {
 /// What differs, for a message that a person can read.
 pub(super) fn differences(before: &BTreeMap<PathBuf, Node>, now: &BTreeMap<PathBuf, Node>) -> Vec<String> {
     let paths: std::collections::BTreeSet<_> = before.keys().chain(now.keys()).collect();
-    let differing = paths
-        .into_iter()
-        .filter(|path| before.get(*path) != now.get(*path));
+    let differing = paths.into_iter().filter(|path| before.get(*path) != now.get(*path));
     differing
-        .map(|path| {
-            format!(
-                "{}:\n  {:?}\n  {:?}",
-                path.display(),
-                before.get(path),
-                now.get(path)
-            )
-        })
+        .map(|path| format!("{}:\n  {:?}\n  {:?}", path.display(), before.get(path), now.get(path)))
         .collect()
 }
