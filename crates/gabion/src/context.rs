@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use host::Facts;
+use host::{Facts, Host, Source};
 use policy::Policy;
 
 use crate::cli::Global;
@@ -53,12 +53,27 @@ impl Context {
         Ok(Some(policy::parse(&text, &self.policy_file)?))
     }
 
+    /// The policy for a host: a tree of files has its own, unless another was named.
+    ///
+    /// # Errors
+    /// As [`Context::policy`].
+    pub(crate) fn policy_of(&self, host: &dyn Host) -> Result<Option<Policy>, Failure> {
+        if self.policy_was_named || host.source() == Source::Live {
+            return self.policy();
+        }
+        match host.read(&self.policy_file) {
+            Ok(bytes) => Ok(Some(policy::parse(&String::from_utf8_lossy(&bytes), &self.policy_file)?)),
+            Err(host::Error::NotFound(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Reads a host and its policy; where there is no policy, the one that `init` would write.
     ///
     /// # Errors
     /// The policy is wrong.
-    pub(crate) fn subject(&self, host: &dyn host::Host) -> Result<Subject, Failure> {
-        if let Some(policy) = self.policy()? {
+    pub(crate) fn subject(&self, host: &dyn Host) -> Result<Subject, Failure> {
+        if let Some(policy) = self.policy_of(host)? {
             let facts = collect(host, Some(&policy));
             return Ok(Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) });
         }
@@ -90,11 +105,12 @@ impl Context {
 }
 
 /// Reads the facts that this policy asks for.
-pub(crate) fn collect(host: &dyn host::Host, policy: Option<&Policy>) -> Facts {
+pub(crate) fn collect(host: &dyn Host, policy: Option<&Policy>) -> Facts {
     let default = Policy::default();
     let policy = policy.unwrap_or(&default);
     let wanted = host::Wanted {
         extra_files: change::plan::managed_paths(policy),
+        programs: change::plan::shells(policy),
         admins: policy.admins.iter().map(|admin| admin.name.clone()).collect(),
     };
     host::collect(host, &wanted)

@@ -8,13 +8,12 @@ use crate::error::Failure;
 use crate::exit::Exit;
 
 pub(crate) fn run(context: &Context, options: &cli::FactsOf) -> Result<Exit, Failure> {
-    let policy = context.policy()?;
     let facts = match &options.root {
-        None => collect(&Live::open()?, policy.as_ref()),
+        None => collect(&Live::open()?, context.policy()?.as_ref()),
         Some(root) => {
             let image = Image::open(root)
                 .map_err(|error| Failure::Malformed { path: root.clone(), problem: error.to_string() })?;
-            collect(&image, policy.as_ref())
+            collect(&image, context.policy_of(&image)?.as_ref())
         }
     };
     context.output.value(&facts);

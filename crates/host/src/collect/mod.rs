@@ -136,8 +136,8 @@ fn image(host: &dyn Host, wanted: &Wanted) -> Facts {
     let (sudo, sudoers) =
         sudo::judge(&mut notes, &policy, &accounts, &mut system, wanted, check, &BTreeMap::new());
     let ssh = SshFacts {
+        version: ssh::version(host, &choice),
         program: Fact::Known(choice.program),
-        version: not_running("sshd"),
         main_file: choice.main_file,
         dump: not_running("sshd"),
         defaults: not_running("sshd"),
