@@ -16,7 +16,8 @@ fn is_of_login(name: Requirement) -> bool {
         | Requirement::KeyFile
         | Requirement::KeyFileModes
         | Requirement::Key
-        | Requirement::Tries => true,
+        | Requirement::Tries
+        | Requirement::Session => true,
         Requirement::PublicKeyLogin
         | Requirement::Methods
         | Requirement::AllowLists
@@ -103,6 +104,7 @@ fn is_drawn(subject: &Subject<'_>, name: &str, requirement: Requirement) -> bool
         | Requirement::AllowLists
         | Requirement::RootLogin
         | Requirement::Tries
+        | Requirement::Session
         | Requirement::Port
         | Requirement::PacketFilter => false,
     }
@@ -125,6 +127,7 @@ fn advice(name: &str, requirement: Requirement) -> String {
             format!("take write permission from others on the home and .ssh of {name}")
         }
         Requirement::Tries => "set MaxAuthTries to 3 or more".to_owned(),
+        Requirement::Session => format!("leave {name} out of the Match block that confines it"),
         Requirement::Sudo => format!("let it use sudo: usermod -aG sudo {name} (on RHEL: wheel)"),
         Requirement::SudoPassword => {
             format!("set a password (passwd {name}), or sudo = \"no-password\" in the policy")

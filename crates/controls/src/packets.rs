@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use host::facts::Protocol;
 use host::{Fact, Facts};
-use packet_filter::{Decision, Hook, Machine, Packet, Payload, Reason, State};
+use packet_filter::{DecidedBy, Decision, Hook, Machine, Packet, Payload, Reason, State};
 
 /// A source that no host has: documentation networks (RFC 5737, RFC 3849).
 pub(crate) const SOMEBODY: [IpAddr; 2] = [
@@ -83,7 +83,10 @@ impl<'a> Filter<'a> {
     }
 
     fn read(&self, decision: &Decision) -> Fate {
-        let by = decision.decided_by.to_string();
+        let by = match &decision.decided_by {
+            DecidedBy::Nobody => "no rule looks at it".to_owned(),
+            somebody @ (DecidedBy::Rule(_) | DecidedBy::Policy { .. }) => somebody.to_string(),
+        };
         let is_rate = |reason: &Reason| matches!(reason, Reason::Rate { .. });
         let known = decision.certain || decision.depends_on.iter().all(is_rate);
         match (decision.verdict.is_accept(), decision.verdict.is_refusal(), &self.legacy) {

@@ -61,6 +61,7 @@ pub fn admits(facts: &Facts, account: &str, server: SocketAddr) -> bool {
         | Requirement::KeyFileModes
         | Requirement::Key
         | Requirement::Tries
+        | Requirement::Session
         | Requirement::Port
         | Requirement::PacketFilter
         | Requirement::Sudo

@@ -81,6 +81,8 @@ pub enum Requirement {
     RootLogin,
     /// `MaxAuthTries` leaves a try.
     Tries,
+    /// The session is a shell: no `ForceCommand`, `ChrootDirectory` or `RefuseConnection` stands in its way.
+    Session,
     /// sshd, or its socket unit, listens where the connection arrives.
     Port,
     /// The packet filter lets the connection through.
@@ -109,6 +111,7 @@ impl Requirement {
             Self::AllowLists => "allow-lists",
             Self::RootLogin => "root-login",
             Self::Tries => "tries",
+            Self::Session => "session",
             Self::Port => "port",
             Self::PacketFilter => "packet-filter",
             Self::Sudo => "sudo",
@@ -218,6 +221,7 @@ const CONDITIONS: &[(Requirement, Check)] = &[
     (Requirement::AllowLists, server::allow_lists),
     (Requirement::RootLogin, server::root_login),
     (Requirement::Tries, server::tries),
+    (Requirement::Session, server::session),
     (Requirement::Port, network::port),
     (Requirement::PacketFilter, network::packet_filter),
     (Requirement::Sudo, root::sudo),

@@ -165,3 +165,28 @@ pub(super) fn tries(attempt: &Attempt<'_>) -> Judged {
     };
     Ok(condition.at_all(effective.place(Keyword::MaxAuthTries)))
 }
+
+/// What is given is a shell on this host: `ForceCommand` would run another program, `ChrootDirectory` leads elsewhere,
+/// and `RefuseConnection` ends it (`sshd_config(5)`).
+pub(super) fn session(attempt: &Attempt<'_>) -> Judged {
+    let name = Requirement::Session;
+    let user = &attempt.account.name;
+    let effective = attempt.effective()?;
+    let set = |keyword| {
+        effective.text(keyword).filter(|value| !value.is_empty() && !value.eq_ignore_ascii_case("none"))
+    };
+    let condition = if effective.is(Keyword::RefuseConnection, "yes") {
+        let what = format!("RefuseConnection ends every session of {user}");
+        Condition::no(name, what).at_all(effective.place(Keyword::RefuseConnection))
+    } else if let Some(command) = set(Keyword::ForceCommand) {
+        let what = format!("{user} gets no shell: ForceCommand is {command}");
+        Condition::no(name, what).at_all(effective.place(Keyword::ForceCommand))
+    } else if let Some(directory) = set(Keyword::ChrootDirectory) {
+        let what = format!("the session of {user} is confined to {directory}");
+        Condition::unknown(name, what, "what is in that directory is not known")
+            .at_all(effective.place(Keyword::ChrootDirectory))
+    } else {
+        Condition::yes(name, format!("{user} gets a shell"))
+    };
+    Ok(condition)
+}

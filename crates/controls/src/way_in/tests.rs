@@ -252,6 +252,21 @@ fn what_the_server_says_of_keys_and_methods_is_asked_for_this_very_user() {
 }
 
 #[test]
+fn a_session_that_is_no_shell_is_no_way_in() {
+    let block = |line: &str| {
+        broken(|facts| {
+            facts.drop_in("50-own.conf", &format!("Match User deploy\n  {line}\n"));
+        })
+    };
+    let at = (Requirement::Session, "/etc/ssh/sshd_config.d/50-own.conf:2".to_owned());
+    assert_eq!(block("ForceCommand internal-sftp"), at);
+    assert_eq!(block("ChrootDirectory /srv"), at);
+    let mut facts = secured();
+    facts.drop_in("50-own.conf", "Match User deploy\n  ForceCommand none\n");
+    assert_eq!(failing(&facts, &connection()), []);
+}
+
+#[test]
 fn the_lists_are_asked_with_groups_and_addresses() {
     let shut = [
         "AllowUsers bob",
