@@ -99,43 +99,33 @@ pub fn shadowed(configuration: &Configuration) -> Vec<Shadowed> {
 
 /// Whether every slot that `directive` would fill is taken by `other` wherever `directive` applies.
 fn overrides(configuration: &Configuration, other: &Directive, earlier: bool, directive: &Directive) -> bool {
-    // A block wins over the main part, but only for some connections: `Match all` would be the exception.
-    let both_main = other.scope == ScopeId::MAIN && directive.scope == ScopeId::MAIN;
-    let both_match = other.scope != ScopeId::MAIN
-        && directive.scope != ScopeId::MAIN
-        && (is_around(configuration, other.scope, directive.scope) || always(configuration, other.scope));
-    let match_all = other.scope != ScopeId::MAIN
-        && directive.scope == ScopeId::MAIN
-        && always(configuration, other.scope);
+    let in_main = |line: &Directive| line.scope == ScopeId::MAIN;
+    if !covers(configuration, other.scope, directive.scope) || (in_main(other) && !in_main(directive)) {
+        return false;
+    }
+    // A block that always applies wins over the main part, wherever it stands.
+    let replaces = in_main(directive) && !in_main(other);
     directive.assignments.iter().all(|wanted| {
         other.assignments.iter().filter(|taken| taken.slot == wanted.slot).any(|taken| match wanted.rule {
             Rule::Append if directive.keyword == Keyword::Subsystem => {
                 let name = |text: &str| text.split(' ').next().unwrap_or("").to_owned();
-                earlier && both_main && name(&taken.texts[0]) == name(&wanted.texts[0])
+                earlier && !replaces && name(&taken.texts[0]) == name(&wanted.texts[0])
             }
             Rule::Append => false,
-            Rule::First => match_all || (earlier && (both_main || both_match)),
-            Rule::Last => match_all || (!earlier && (both_main || both_match)),
+            Rule::First => replaces || earlier,
+            Rule::Last => replaces || !earlier,
         })
     })
 }
 
-fn is_around(configuration: &Configuration, outer: ScopeId, inner: ScopeId) -> bool {
-    let mut next = Some(inner);
-    while let Some(scope) = next {
-        if scope == outer {
-            return true;
-        }
-        next = configuration.scope(scope).parent;
-    }
-    false
-}
-
-fn always(configuration: &Configuration, scope: ScopeId) -> bool {
+/// Whether one scope applies wherever another does: each of its conditions always holds, or is one of the other's.
+fn covers(configuration: &Configuration, wide: ScopeId, narrow: ScopeId) -> bool {
     let release = configuration.defaults().release();
-    let conditions = configuration.conditions(scope);
-    let well_formed = configuration.scope(scope).condition.is_some();
-    well_formed && conditions.iter().all(|condition| condition.holds_always(release))
+    let narrow = configuration.conditions(narrow);
+    let well_formed = wide == ScopeId::MAIN || configuration.scope(wide).condition.is_some();
+    let conditions = configuration.conditions(wide);
+    well_formed
+        && conditions.iter().all(|condition| condition.holds_always(release) || narrow.contains(condition))
 }
 
 /// A directive inside a `Match` block that looks as if it was meant for everyone: the trap of appending a line to a
@@ -277,6 +267,9 @@ mod tests {
         let text =
             "PermitRootLogin no\nMatch User a\nPermitRootLogin yes\nMatch User b\nPermitRootLogin yes\n";
         assert!(shadowed(&load(&[(MAIN, text)])).is_empty());
+        let twice =
+            "Match User a\nPermitRootLogin yes\nMatch User a\nPermitRootLogin no\nMatch User a Host b\n";
+        assert_eq!(shadowed(&load(&[(MAIN, twice)]))[0].line.line, 4);
         let all = "PermitRootLogin no\nMatch all\nPermitRootLogin yes\n";
         assert_eq!(shadowed(&load(&[(MAIN, all)]))[0].line.line, 1);
         let last = "IPQoS af21\nIPQoS cs1\n";
