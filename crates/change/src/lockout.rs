@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use controls::way_in::{Condition, Connection, Holds};
 use host::Facts;
-use host::facts::{Via, WayIn};
 use policy::Policy;
 use serde::Serialize;
 
@@ -47,7 +46,7 @@ pub fn judge(facts: &Facts, plan: &Plan, policy: &Policy) -> Result<(), Refusal>
         return Ok(());
     }
     let way_in = facts.way_in.known();
-    let connection = way_in.and_then(connection);
+    let connection = way_in.and_then(Connection::of);
     let projected = plan.project(facts);
     let mut candidates = controls::admins(&projected, policy);
     if let Some(own) = way_in.and_then(|way_in| way_in.user.clone()).filter(|user| candidates.contains(user))
@@ -72,7 +71,7 @@ fn failing(facts: &Facts, account: &str, connection: Option<&Connection>) -> Vec
     conditions.into_iter().filter(|condition| condition.holds != Holds::Yes).collect()
 }
 
-/// The steps without any one of which one of the conditions would hold.
+/// The steps without any one of which fewer of the conditions would fail, and no other.
 fn guilty(
     facts: &Facts,
     plan: &Plan,
@@ -87,14 +86,8 @@ fn guilty(
     };
     let mends = |index: &usize| {
         let left = without(*index);
-        because.iter().any(|condition| left.iter().all(|other| other.name != condition.name))
+        let known = |other: &Condition| because.iter().any(|condition| condition.name == other.name);
+        left.len() < because.len() && left.iter().all(known)
     };
     (0..plan.steps.len()).filter(mends).map(|index| index + 1).collect()
-}
-
-fn connection(way_in: &WayIn) -> Option<Connection> {
-    match way_in.via {
-        Via::Ssh { peer, local, local_port, .. } => Some(Connection { peer, local, local_port }),
-        Via::Console => None,
-    }
 }

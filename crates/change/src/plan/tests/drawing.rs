@@ -34,13 +34,17 @@ fn what_undoes_it_at_boot_stands_before_the_first_step_that_can_cut_anybody_off(
     let first_risk = plan.steps.iter().position(|step| step.risk == Risk::CutOff).expect("a risky step");
     let place = |ends: &str| {
         plan.steps.iter().position(|step| match &step.action {
-            Action::WriteFile { path, .. } | Action::MakeSymlink { path, .. } | Action::InstallProgram { path, .. } => {
-                path.ends_with(ends)
-            }
+            Action::WriteFile { path, .. }
+            | Action::MakeSymlink { path, .. }
+            | Action::InstallProgram { path, .. } => path.ends_with(ends),
             _ => false,
         })
     };
-    for ends in ["usr/local/sbin/gabion", "system/gabion-recover.service", "sysinit.target.wants/gabion-recover.service"] {
+    for ends in [
+        "usr/local/sbin/gabion",
+        "system/gabion-recover.service",
+        "sysinit.target.wants/gabion-recover.service",
+    ] {
         assert!(place(ends).is_some_and(|index| index < first_risk), "{ends}");
     }
     assert_eq!(plan.steps.iter().filter(|step| step.action == Action::ReloadUnits).count(), 1);
@@ -59,7 +63,9 @@ fn keys_are_added_to_what_is_there_and_none_is_taken_away() {
     entry(&mut facts, keys).content = Some(host::facts::Content(b"ssh-rsa AAAAB3Nza other".to_vec()));
     let plan = draw(&facts, &policy());
     let written = plan.steps.iter().find_map(|step| match &step.action {
-        Action::WriteFile { path, contents, .. } if path.ends_with("authorized_keys") => Some(contents.0.clone()),
+        Action::WriteFile { path, contents, .. } if path.ends_with("authorized_keys") => {
+            Some(contents.0.clone())
+        }
         _ => None,
     });
     let written = String::from_utf8(written.expect("the file is written")).expect("text");
@@ -92,7 +98,8 @@ fn sudo_asks_for_the_password_exactly_where_there_is_one() {
     let without = |policy: &Policy| {
         draw(&bookworm(), policy).steps.iter().any(|step| match &step.action {
             Action::WriteFile { path, contents, .. } => {
-                path.ends_with("zz-gabion") && String::from_utf8_lossy(&contents.0).contains("deploy ALL=(ALL:ALL) NOPASSWD: ALL")
+                path.ends_with("zz-gabion")
+                    && String::from_utf8_lossy(&contents.0).contains("deploy ALL=(ALL:ALL) NOPASSWD: ALL")
             }
             _ => false,
         })
@@ -110,7 +117,8 @@ fn a_host_without_systemd_gets_scripts_instead_of_units() {
     let mut facts = bookworm();
     facts.system.init = Fact::Known(Init::SysV);
     for folder in ["/etc/init.d", "/etc/rcS.d"] {
-        let directory = host::facts::Entry { kind: host::facts::EntryKind::Directory, mode: 0o755, ..Default::default() };
+        let directory =
+            host::facts::Entry { kind: host::facts::EntryKind::Directory, mode: 0o755, ..Default::default() };
         facts.files.insert(folder.into(), host::facts::FileFact::Present(directory));
     }
     for name in ["gabion-recover", "gabion-firewall"] {
