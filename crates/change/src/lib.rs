@@ -2,8 +2,8 @@
 //!
 //! A [`plan::Plan`] is an ordered list of [`action::Action`]s, drawn from facts and a policy. A [`Transaction`] applies
 //! it: what undoing a step takes is on disk, synced, before the step is done, so that whatever cuts it off (a step that
-//! fails, a signal, SIGKILL, a power cut) [`recover`] brings the machine to before or after, never between. What is
-//! applied is undone by a timer outside of this process unless [`confirm`] is called from a login that is newer.
+//! fails, a signal, SIGKILL, a power cut) [`recover()`] brings the machine to before or after, never between. What is
+//! applied is undone by a timer outside of this process unless [`confirm()`] is called from a login that is newer.
 //!
 //! It does not decide what should be changed (that is the policy's and the controls' work), and it does not ask anyone.
 //!
@@ -67,7 +67,7 @@ pub use error::{Error, Result};
 pub use firewall::load_saved as load_saved_firewall;
 pub use history::{Past, history, plan_of};
 pub use journal::{Because, NotATransactionId, State, TRANSACTIONS, TransactionId};
-pub use recover::{Recovered, Recovery, recover, recover_at_boot};
+pub use recover::{Recovered, Recovery, recover, recover_at_boot, settle_boot};
 pub use root::Root;
 pub use this_program::this_program;
 pub use timer::{UNDO_TIMER, run_undo_timer};

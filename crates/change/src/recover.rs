@@ -53,18 +53,23 @@ pub fn recover(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
 
 /// As [`recover`], early in the boot, when what reads the files has not been started yet: nothing is reloaded until
 /// all is done. A server that is told to reload while it starts may end of it; and a systemd that reads its units
-/// again forgets that others wait for a recovery whose own unit has just been undone.
+/// again forgets that others wait for a recovery whose own unit has just been undone. What is left for the end is
+/// [`settle_boot`].
 ///
 /// # Errors
 /// As [`recover`].
 pub fn recover_at_boot(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
-    let recovered = recover_all(root, now, Reloads::NotYetStarted)?;
+    recover_all(root, now, Reloads::NotYetStarted)
+}
+
+/// Has systemd read its units again where a recovery at boot has undone something: a unit that is gone is not started
+/// then, and the ports of a socket are read out of `sshd_config` again. The last thing to do: from here on the boot
+/// goes on. Where it fails, the next boot reads them.
+pub fn settle_boot(root: &Root, recovered: &[Recovered]) {
     let undone = recovered.iter().any(|one| matches!(one.recovery, Recovery::Undone(_)));
     if undone && root.is_live() && runs_systemd() {
-        // A unit that is gone is not started then, and the ports of a socket are read out of sshd_config again.
         let _next_boot_reads_them = Program::ReloadUnits.run(root, None, b"");
     }
-    Ok(recovered)
 }
 
 fn recover_all(root: &Root, now: &Moment, reloads: Reloads) -> Result<Vec<Recovered>> {

@@ -8,9 +8,11 @@ use crate::context::{Context, need_root};
 use crate::error::Failure;
 use crate::exit::Exit;
 
-pub(crate) fn run(context: &Context, _options: &cli::Recover) -> Result<Exit, Failure> {
+pub(crate) fn run(context: &Context, options: &cli::Recover) -> Result<Exit, Failure> {
     need_root("recover")?;
-    let recovered = change::recover(&Root::live()?, &Moment::now()).map_err(Failure::Undo)?;
+    let recover = if options.boot { change::recover_at_boot } else { change::recover };
+    let root = Root::live()?;
+    let recovered = recover(&root, &Moment::now()).map_err(Failure::Undo)?;
     let mut exit = Exit::Clean;
     let mut rows = Vec::new();
     for one in &recovered {
@@ -38,6 +40,9 @@ pub(crate) fn run(context: &Context, _options: &cli::Recover) -> Result<Exit, Fa
         context.output.value(&serde_json::json!({ "version": 1, "recovered": rows }));
     } else if recovered.is_empty() {
         context.output.progress("Nothing was left open.");
+    }
+    if options.boot {
+        change::settle_boot(&root, &recovered);
     }
     Ok(exit)
 }
