@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use host::facts::{EntryKind, Listener, Protocol};
-use nf_tables::{Family, Ignore, TableDump};
-use packet_filter::{Compiled, DEFAULT_TABLE};
+use nf_tables::{Family, TableDump};
+use packet_filter::{Compiled, DEFAULT_TABLE, compare_loaded};
 use policy::{PortSpec, Transport};
 
 use crate::finding::Severity;
@@ -164,29 +164,31 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
         Err(reason) => faults.push(
             Fault::unknown("the ruleset of the next boot is not known", reason).decided_by(SAVED).apply(),
         ),
-        Ok(saved) if live.is_some_and(|live| differs(live, &saved)) => faults.push(
-            Fault::new("the ruleset that the next boot loads is not the one in force")
-                .decided_by(SAVED)
-                .apply(),
-        ),
-        Ok(_)
-            if live.is_none() && !subject.is_image() && subject.facts.firewall.ruleset.known().is_some() =>
-        {
-            faults.push(Fault::new("the saved ruleset is not in force").decided_by(SAVED).apply());
-        }
-        Ok(_) => {}
+        Ok(saved) => faults.extend(lags_behind(subject, &saved, live)),
     }
     faults
+}
+
+/// The saved ruleset is not the one in force.
+fn lags_behind(subject: &Subject<'_>, saved: &Compiled, live: Option<&TableDump>) -> Option<Fault> {
+    let Some(live) = live else {
+        let is_known = !subject.is_image() && subject.facts.firewall.ruleset.known().is_some();
+        return is_known.then(|| Fault::new("the saved ruleset is not in force").decided_by(SAVED).apply());
+    };
+    let differences = compare_loaded(saved, live);
+    let first = differences.first()?;
+    Some(
+        Fault::new("the ruleset that the next boot loads is not the one in force")
+            .decided_by(SAVED)
+            .decided_by(first.to_string())
+            .apply(),
+    )
 }
 
 fn saved(subject: &Subject<'_>) -> Result<Compiled, String> {
     let file = subject.facts.file(SAVED);
     let bytes = file.bytes().ok_or_else(|| format!("{SAVED} is not there, or was not read"))?;
     serde_json::from_slice(bytes).map_err(|error| format!("{SAVED}: {error}"))
-}
-
-fn differs(live: &TableDump, saved: &Compiled) -> bool {
-    live.canonical(Ignore::STATE) != saved.table().canonical(Ignore::STATE)
 }
 
 fn foreign_persists(subject: &Subject<'_>) -> Result<Vec<Fault>, NotKnown> {

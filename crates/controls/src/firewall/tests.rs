@@ -121,7 +121,12 @@ fn the_saved_ruleset_must_be_the_one_in_force() {
     ruleset.tables[0].chains[0].rules.pop();
     let finding = only("FW3", &facts, &policy());
     assert_eq!(finding.what, "the ruleset that the next boot loads is not the one in force");
-    assert_eq!(finding.decided_by, [SAVED]);
+    assert_eq!(
+        (finding.decided_by[0].as_str(), finding.decided_by.len()),
+        (SAVED, 2),
+        "{:?}",
+        finding.decided_by
+    );
 
     let mut facts = secured();
     facts.firewall.ruleset = Fact::Known(nf_tables::Ruleset::default());

@@ -207,7 +207,8 @@ fn sign(
     if line(&this.origin).indent() < line(&first.origin).indent() {
         return Some(StrayReason::IndentedLess);
     }
-    let between = &file.lines()[before.origin.line..this.origin.line - 1];
+    // A file that is read twice goes on before where it stopped.
+    let between = file.lines().get(before.origin.line..this.origin.line - 1)?;
     let apart = between.iter().any(|between| match between.content() {
         Content::Blank => true,
         Content::Comment => {
@@ -293,5 +294,11 @@ mod tests {
         assert_eq!(of(flush), []);
         let appended = of(&format!("{flush}\n# hardening\nPermitRootLogin no\nX11Forwarding no\n"));
         assert_eq!(appended, [(6, StrayReason::SetApart), (7, StrayReason::SetApart)]);
+    }
+    #[test]
+    fn a_file_that_includes_itself_under_a_match_is_read_without_a_panic() {
+        // The second time, what stands above the block belongs to the block, and comes behind its last line.
+        let text = "PermitTTY no\nMatch all\nX11Forwarding no\nInclude /etc/ssh/sshd_config\n";
+        stray(&load(&[(MAIN, text)]));
     }
 }
