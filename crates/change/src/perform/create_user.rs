@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::fault;
 use crate::originals::{Keep, PutBack, Was, kind_of, link_target};
 use crate::program::Program;
-use crate::root::{Directory, Place, Root};
+use crate::root::{Directory, Place};
 
 pub(super) struct CreateUser<'a> {
     pub(super) name: &'a str,

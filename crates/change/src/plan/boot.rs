@@ -14,7 +14,7 @@ pub(super) const RECOVER_NAME: &str = "gabion-recover";
 pub(super) const RECOVER_UNIT: &str = "/etc/systemd/system/gabion-recover.service";
 pub(super) const RECOVER_LINK: &str = "/etc/systemd/system/sysinit.target.wants/gabion-recover.service";
 pub(super) const RECOVER_SCRIPT: &str = "/etc/init.d/gabion-recover";
-/// Folders of SysV and OpenRC in which a link makes a script start early in the boot.
+/// Folders of `SysV` and `OpenRC` in which a link makes a script start early in the boot.
 pub(super) const RUNLEVEL_LINKS: &[&str] = &["/etc/rcS.d/S00", "/etc/rc.d/rc3.d/S00", "/etc/runlevels/boot/"];
 
 /// The path of the link that starts a script in a runlevel.
@@ -139,7 +139,7 @@ impl Service<'_> {
         Ok(())
     }
 
-    /// A script that SysV, Upstart's compatibility layer and OpenRC all start.
+    /// A script that `SysV`, the compatibility layer of Upstart and `OpenRC` all start.
     fn script_text(&self) -> String {
         let Self { name, summary, command, .. } = self;
         format!(

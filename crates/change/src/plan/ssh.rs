@@ -8,7 +8,7 @@ use super::PlanError;
 use super::draft::{Draft, Reason, WantedFile};
 use crate::action::{Action, Owner, Risk};
 
-/// Sorts before every other drop-in: in sshd_config the first value wins.
+/// Sorts before every other drop-in: in `sshd_config` the first value wins.
 pub(super) const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-gabion.conf";
 
 pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanError> {
