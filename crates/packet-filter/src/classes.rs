@@ -177,7 +177,8 @@ impl Asker<'_, '_> {
                 Target::Meta(_) | Target::Ct(_) => Some(()),
                 Target::Payload(..) | Target::Exthdr => None,
             },
-            Statement::Translate { .. } => None,
+            // Matches of x_tables ask in a language of their own.
+            Statement::Translate { .. } | Statement::Plain(nf_tables::Expression::Match(_)) => None,
             // Nothing is asked of what is counted; the element is the limit's own affair.
             Statement::Dynset { .. } | Statement::Plain(_) => Some(()),
         }
@@ -275,12 +276,13 @@ impl Asker<'_, '_> {
                 }
                 found
             }
+            // What routing says of an address has classes of its own.
+            Source::Loaded(nf_tables::Expression::Fib(_)) | Source::Missing => return None,
             Source::Payload { base: PayloadBase::Link | PayloadBase::Inner, .. }
             | Source::Ct(_)
             | Source::Loaded(_)
             | Source::Constant(_)
             | Source::Mapped { .. } => Vec::new(),
-            Source::Missing => return None,
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::contents::Contents;
 use crate::facts::{Facts, Field, Need};
 use crate::packet::Hook;
 
+mod compat;
 mod load;
 mod registers;
 mod run;
@@ -105,6 +106,7 @@ impl<'a> Program<'a> {
         let mut walk = Walk {
             program: self,
             facts,
+            hook: Hook::Prerouting,
             changes: Changes::default(),
             ends: Ends::default(),
             causes: Vec::new(),
@@ -113,6 +115,7 @@ impl<'a> Program<'a> {
         };
         let mut main = true;
         for &hook in hooks {
+            walk.hook = hook;
             for (table, chain) in self.base_chains(hook, facts)? {
                 main = walk.base_chain(table, chain, main)?;
                 if !main && walk.is_over() {
@@ -199,6 +202,8 @@ impl Hook {
 struct Walk<'p, 'a, F> {
     program: &'p Program<'a>,
     facts: &'p F,
+    /// Where it is now.
+    hook: Hook,
     changes: Changes,
     ends: Ends<'a>,
     /// What the place where the packet is now depends on.

@@ -64,12 +64,18 @@ impl<F: Facts> Walk<'_, '_, F> {
         }
     }
 
+    /// The bit of the packet's state, as a rule before may have changed it.
+    pub(super) fn state(&self) -> Result<Option<u32>, Need> {
+        match self.changes.state {
+            Change::None => Ok(self.facts.get(Field::State)?.and_then(|state| u32::try_from(state).ok())),
+            Change::To(state) => Ok(Some(state)),
+            Change::Unknown => Ok(None),
+        }
+    }
+
     pub(super) fn load_ct(&self, registers: &mut Registers, ct: &Ct) -> Result<(), Need> {
-        match (ct.key, self.changes.state) {
-            (CtKey::State, Change::None) => {
-                self.store_field(registers, ct.dreg, Field::State, Order::Machine)
-            }
-            (CtKey::State, Change::To(state)) => {
+        match (ct.key, self.state()?) {
+            (CtKey::State, Some(state)) => {
                 registers.store(ct.dreg, &state.to_ne_bytes());
                 Ok(())
             }
@@ -120,7 +126,7 @@ impl<F: Facts> Walk<'_, '_, F> {
     }
 
     /// A field of the packet's bytes, as address translation may have left it.
-    fn packet_field(&self, field: Field) -> Result<Option<u128>, Need> {
+    pub(super) fn packet_field(&self, field: Field) -> Result<Option<u128>, Need> {
         match field {
             Field::Destination => match self.changes.destination {
                 Change::None => self.facts.get(field),

@@ -1,10 +1,12 @@
 //! One rule on one packet.
 
 use nf_tables::{
-    Bitwise, BitwiseOp, Byteorder, CmpOp, Data, Dynset, DynsetOp, Element, Expression, Immediate, Lookup,
-    MetaKey, Nat, NatKind, ObjectKind, Objref, Queue, QuotaFlags, RangeOp, Register, Reject, Target, Verdict,
+    Bitwise, BitwiseOp, Byteorder, CmpOp, Data, Dynset, DynsetOp, Element, Expression, Fib, FibFlags,
+    FibResult, Immediate, Lookup, MetaKey, Nat, NatKind, ObjectKind, Objref, Queue, QuotaFlags, RangeOp,
+    Register, Reject, Target, Verdict,
 };
 
+use super::compat::{self, Matched};
 use super::registers::{Registers, Tri};
 use super::{At, Cause, Change, Walk};
 use crate::facts::{Facts, Need};
@@ -112,7 +114,13 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 Some(dreg) => load_unknown(dreg, usize::try_from(exthdr.length).unwrap_or(64)),
                 None => Step::Next,
             },
-            Expression::Fib(fib) => load_unknown(fib.dreg, fib_length(fib)),
+            Expression::Fib(fib) => match self.destination_type()? {
+                Some(kind) if asks_for_destination_type(fib) => {
+                    registers.store(fib.dreg, &kind.to_ne_bytes());
+                    Step::Next
+                }
+                Some(_) | None => load_unknown(fib.dreg, fib_length(fib)),
+            },
             Expression::Routing(routing) => load_unknown(routing.dreg, routing_length(routing)),
             Expression::Hash(hash) => load_unknown(hash.dreg, 4),
             Expression::Numgen(numgen) => load_unknown(numgen.dreg, 4),
@@ -184,11 +192,13 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 Step::Ends(vec![Effect::Accept])
             }
             Expression::Masquerade(_) => Step::Ends(vec![Effect::Accept]),
-            Expression::Match(matched) => match matched.name.as_str() {
-                "comment" => Step::Next,
-                _ => self.depends(running, cause, false),
+            Expression::Match(matched) => match self.compat_match(matched)? {
+                Matched::Known(Tri::Yes) => Step::Next,
+                Matched::Known(Tri::No) => Step::NoMatch,
+                Matched::Known(Tri::Maybe) => self.depends(running, cause, false),
+                Matched::Depends(assumed) => self.depends(running, cause, assumed),
             },
-            Expression::Target(target) => self.target(running, target, cause),
+            Expression::Target(target) => self.target(running, target, cause)?,
             Expression::Unknown { name, .. } => match name.as_str() {
                 "last" | "dup" => Step::Next,
                 _ => self.depends(running, cause, false),
@@ -304,8 +314,8 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
     }
 
     /// A target of the old `x_tables`.
-    fn target(&mut self, running: &mut Running, target: &Target, cause: Cause) -> Step<'a> {
-        match target.name.as_str() {
+    fn target(&mut self, running: &mut Running, target: &Target, cause: Cause) -> Result<Step<'a>, Need> {
+        Ok(match target.name.as_str() {
             "LOG" | "NFLOG" | "CONNMARK" | "TCPMSS" | "CLASSIFY" | "DSCP" | "TOS" | "SECMARK" | "SET"
             | "LED" => Step::Next,
             "MARK" => {
@@ -316,7 +326,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 self.changes.state = Change::Unknown;
                 Step::Next
             }
-            "REJECT" => Step::Ends(vec![Effect::Reject(Reject::Icmp(3))]),
+            "REJECT" => Step::Ends(vec![Effect::Reject(compat::reject(target, self.facts.is_ipv6()?))]),
             "DNAT" | "REDIRECT" => {
                 self.changes.destination = Change::Unknown;
                 self.changes.destination_port = Change::Unknown;
@@ -327,7 +337,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 self.depends(running, cause, true);
                 Step::Ends(vec![Effect::Continue, Effect::Accept, Effect::Drop])
             }
-        }
+        })
     }
 }
 
@@ -373,6 +383,11 @@ fn keeps_a_rate(expression: &Expression) -> Option<bool> {
         Expression::Quota(quota) => Some(!quota.flags.contains(QuotaFlags::OVER)),
         _ => None,
     }
+}
+
+/// Whether the routing table is only asked what kind of address the destination is.
+fn asks_for_destination_type(fib: &Fib) -> bool {
+    fib.result == FibResult::AddressType && fib.flags == FibFlags::DESTINATION
 }
 
 fn change_bits(registers: &mut Registers, bitwise: &Bitwise) {
