@@ -115,9 +115,12 @@ fn recover_one(root: &Root, id: &TransactionId, now: &Moment, reloads: Reloads) 
             Ok(Some(Recovery::StillPending { deadline, timer_was_lost }))
         }
         State::Confirmed { finished: false } => transaction.finish().map(|()| Some(Recovery::Finished)),
-        // Killed between the last line of the journal and the last file.
+        // Killed between the last line of the journal and the removal of the copy, which is the last thing to be done.
         State::RolledBack { .. } | State::Confirmed { finished: true } => {
-            timer::remove_program(transaction.journal.directory()).map(|()| None)
+            if timer::keeps_program(transaction.journal.directory()) {
+                transaction.close()?;
+            }
+            Ok(None)
         }
     }
 }

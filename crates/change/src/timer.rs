@@ -51,6 +51,10 @@ fn label_as_program(file: &File) {
     }
 }
 
+pub(crate) fn keeps_program(directory: &Path) -> bool {
+    directory.join(COPY).exists()
+}
+
 pub(crate) fn remove_program(directory: &Path) -> Result<()> {
     let path = directory.join(COPY);
     match fs::remove_file(&path) {
