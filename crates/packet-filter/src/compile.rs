@@ -11,7 +11,7 @@ use nf_tables::{
 use serde::{Deserialize, Serialize};
 
 use crate::packet::{State, protocol};
-use crate::policy::{FilterPolicy, Ipv6, PINGS_PER_SECOND, Refusal};
+use crate::policy::{FilterPolicy, HIGHEST_RATE, Ipv6, PINGS_PER_SECOND, Refusal};
 
 mod allow;
 mod rules;
@@ -250,7 +250,7 @@ impl<'p> Builder<'p> {
             IpFamily::V6 => "ip6tables",
         };
         let rule = builder
-            .limit(u64::from(rate.count.max(1)), rate.per.seconds(), 5)
+            .limit(u64::from(rate.count.clamp(1, HIGHEST_RATE)), rate.per.seconds(), 5)
             .log(&format!("{program}_{hook}_denied: "), LOG_LEVEL)
             .comment("log what is refused");
         Some(rule)

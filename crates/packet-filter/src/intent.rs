@@ -155,7 +155,7 @@ fn service(
         if !allow.from.is_empty() && !is(facts, Field::Source, &addresses(&allow.from, ipv6))? {
             continue;
         }
-        match allow.new_per_minute {
+        match allow.limit() {
             None => return Ok(Answer::Accept),
             Some(count) => rates.insert(new_connections(count, ipv6)),
         };

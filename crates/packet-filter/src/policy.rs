@@ -48,7 +48,7 @@ pub enum Ipv6 {
 /// At most `count` log lines in each `per`, for each family and hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LogRate {
-    /// How many; 0 counts as 1.
+    /// How many; 0 counts as 1, and more than [`HIGHEST_RATE`] as that.
     pub count: u32,
     /// In how long.
     pub per: Per,
@@ -87,7 +87,7 @@ pub struct Allow {
     pub ports: Vec<PortRange>,
     /// Who may come in; empty for everybody. A list without a prefix of a family lets nobody of that family in.
     pub from: Vec<IpNet>,
-    /// At most how many new connections a minute from one source (one IPv4 address, one IPv6 /64).
+    /// At most how many new connections a minute from one source (one IPv4 address, one IPv6 /64); see [`Allow::limit`].
     pub new_per_minute: Option<u32>,
     /// The administrator's own words.
     pub comment: Option<String>,
@@ -150,6 +150,9 @@ pub enum Transport {
     Udp,
 }
 
+/// The highest rate that a limit can have: the kernel counts in nanoseconds, and its product must fit 64 bits.
+pub const HIGHEST_RATE: u32 = 1_000_000;
+
 /// New echo requests answered in a second, for the whole host. An answered ping that goes on is an established flow and
 /// is not counted again.
 pub const PINGS_PER_SECOND: u32 = 100;
@@ -166,6 +169,12 @@ impl Allow {
             comment: None,
             place: None,
         }
+    }
+
+    /// The limit as the kernel keeps it: at least 1, at most [`HIGHEST_RATE`].
+    #[must_use]
+    pub fn limit(&self) -> Option<u32> {
+        self.new_per_minute.map(|count| count.clamp(1, HIGHEST_RATE))
     }
 
     /// What a rule that serves this entry says of itself: `allow ssh (policy.toml:31)`. Characters that would break the

@@ -8,7 +8,10 @@ mod policies;
 mod support;
 
 use nf_tables::{Connection, Family, TableDump, TableId};
-use packet_filter::{Compiled, LoadError, compare_loaded, compile, load, restore, unload};
+use packet_filter::{
+    Allow, Compiled, FilterPolicy, LoadError, LogRate, Per, PortRange, Transport, compare_loaded, compile,
+    load, prove, restore, unload,
+};
 use support::{Namespace, install, privileged};
 
 fn table() -> TableId {
@@ -188,10 +191,98 @@ fn sources_counted_by_a_limit_survive_a_reload() {
     install(&namespace, &compile(&policy));
     namespace
         .command("nft", "add element inet gabion allow-ssh-meter-ipv4 { 198.51.100.7 limit rate 30/minute }");
-    policy.allow.push(packet_filter::Allow::new("more", [packet_filter::PortRange::tcp(9)]));
+    policy.allow.push(Allow::new("more", [PortRange::tcp(9)]));
     install(&namespace, &compile(&policy));
     let set = namespace.command("nft", "list set inet gabion allow-ssh-meter-ipv4");
     assert!(set.contains("198.51.100.7"), "{set}");
+}
+
+#[test]
+fn a_chain_at_another_hook_and_a_set_of_another_kind_are_made_anew() {
+    if !privileged() {
+        return;
+    }
+    Namespace::new().run(|| {
+        let mut connection = Connection::open().unwrap();
+        let compiled = compile(&policies::classic());
+        let mut other = compiled.table().clone();
+        for chain in &mut other.chains {
+            if let Some(hook) = &mut chain.chain.hook {
+                hook.priority = 5;
+                hook.policy = nf_tables::Policy::Accept;
+            }
+        }
+        for set in &mut other.sets {
+            if set.set.flags.contains(nf_tables::SetFlags::EVAL) {
+                set.set.size = Some(100);
+            }
+            if set.set.name == "icmpv6-errors" {
+                set.set = set.set.clone().with_flags(nf_tables::SetFlags::INTERVAL);
+                set.elements = nf_tables::Element::range(&[1], &[4]);
+            }
+        }
+        let other = Compiled::from_table(other);
+        for wanted in [&compiled, &other, &compiled, &other] {
+            load(&mut connection, wanted, None).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(compare_loaded(wanted, &held(&mut connection).unwrap()), []);
+        }
+    });
+}
+
+#[test]
+fn elements_with_a_timeout_come_back_with_the_time_they_had_left() {
+    if !privileged() {
+        return;
+    }
+    let namespace = Namespace::new();
+    namespace.run(|| {
+        support::nft(
+            "table inet gabion {
+                set bans { type ipv4_addr; flags timeout; timeout 2h; elements = { 192.0.2.1 timeout 1h, 192.0.2.2 } }
+                chain input { type filter hook input priority 0; ip saddr @bans drop; tcp dport { 1, 2-4 } drop; }
+            }",
+        );
+        let mut connection = Connection::open().unwrap();
+        let saved = held(&mut connection).unwrap();
+        unload(&mut connection, &table(), None).unwrap();
+        restore(&mut connection, &table(), Some(&saved), None).unwrap();
+        let restored = held(&mut connection).unwrap();
+        let left = |dump: &TableDump| -> Vec<_> {
+            let mut elements = dump.set("bans").unwrap().elements.clone();
+            elements.sort_by(|a, b| a.key.cmp(&b.key));
+            elements.into_iter().map(|element| (element.key, element.expiration.unwrap().as_secs() / 600)).collect()
+        };
+        assert_eq!(left(&restored), left(&saved));
+        assert_eq!(left(&restored).len(), 2);
+    });
+}
+
+#[test]
+fn extremes_are_taken_by_the_kernel() {
+    if !privileged() {
+        return;
+    }
+    let all_ports = |transport| PortRange { transport, first: 0, last: u16::MAX };
+    let mut everything = Allow::new("x".repeat(300), [all_ports(Transport::Tcp), all_ports(Transport::Udp)]);
+    everything.from = policies::prefixes(&["0.0.0.0/0", "::/0"]);
+    everything.new_per_minute = Some(u32::MAX);
+    everything.comment = Some("\u{e9}\n\0\"\u{1f512}".repeat(50));
+    let mut allow = vec![everything];
+    for nth in 0..200_u16 {
+        let mut entry =
+            Allow::new("many", [PortRange { transport: Transport::Tcp, first: nth * 3, last: nth * 5 }]);
+        entry.from = policies::prefixes(&["10.0.0.0/9", "10.128.0.0/9", "11.0.0.0/8", "255.255.255.255/32"]);
+        entry.new_per_minute = Some(u32::from(nth));
+        allow.push(entry);
+    }
+    let log = Some(LogRate { count: u32::MAX, per: Per::Hour });
+    let policy = FilterPolicy { allow, log, ..FilterPolicy::default() };
+    let compiled = compile(&policy);
+    prove(&policy, &compiled).unwrap_or_else(|error| panic!("{error}"));
+    let namespace = Namespace::new();
+    install(&namespace, &compiled);
+    install(&namespace, &compile(&policies::shut()));
+    install(&namespace, &compiled);
 }
 
 #[test]

@@ -130,9 +130,9 @@ impl Builder<'_> {
                 rule = rule.source(family).among(&name);
                 self.address_set(&name, family, &from);
             }
-            if let Some(per_minute) = allow.new_per_minute {
+            if let Some(per_minute) = allow.limit() {
                 let name = format!("{chain}-meter-{}", family.name());
-                rule = rule.source_keeps(family, &name, per_minute.max(1));
+                rule = rule.source_keeps(family, &name, per_minute);
                 self.meter(&name, family);
             }
             rules.push(accept(rule));
