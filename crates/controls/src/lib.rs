@@ -51,13 +51,28 @@ pub fn audit(facts: &Facts, policy: &Policy) -> Audit {
             Verdict::Silent(reason) => audit.not_applicable.push((control.id, reason)),
             Verdict::Judged(faults) if faults.is_empty() => audit.passed.push(control.id),
             Verdict::Judged(faults) => {
-                audit.findings.extend(faults.into_iter().map(|fault| fault.of(control)));
+                extend(&mut audit.findings, faults.into_iter().map(|fault| fault.of(control)));
             }
         }
     }
     // Stable: within a severity the catalogue's order stays.
     audit.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     audit
+}
+
+/// Adds findings, those that say the same as one: every condition of a way in that has one cause, say.
+fn extend(findings: &mut Vec<Finding>, more: impl Iterator<Item = Finding>) {
+    for finding in more {
+        match findings.iter_mut().find(|known| known.id == finding.id && known.what == finding.what) {
+            Some(known) => {
+                known.severity = known.severity.max(finding.severity);
+                let new = finding.decided_by.into_iter().filter(|place| !known.decided_by.contains(place));
+                let new: Vec<String> = new.collect();
+                known.decided_by.extend(new);
+            }
+            None => findings.push(finding),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -38,8 +38,13 @@ fn write_account(page: &mut Page, shut: &Shut) {
         count => format!("shut out by {}: {}", counted(count, "step"), steps.join(", ")),
     };
     page.entry(2, 0, &shut.account, Tone::Strong, &cause);
+    // Conditions that fail for one cause are told once.
+    let mut told: Vec<&Condition> = Vec::new();
     for condition in &shut.because {
-        write_condition(page, condition);
+        if !told.iter().any(|other| other.what == condition.what && other.holds == condition.holds) {
+            write_condition(page, condition);
+            told.push(condition);
+        }
     }
 }
 
