@@ -353,7 +353,7 @@ impl fmt::Display for Reason {
         match self {
             Self::Rate { rate, .. } => write!(f, "the limit of {rate} is exceeded"),
             Self::Unknown { what, rule } => {
-                write!(f, "`{what}` of {} {} rule {} matters here", rule.table, rule.chain, rule.number)
+                write!(f, "`{what}` in {} {} rule {} matches", rule.table, rule.chain, rule.number)
             }
             Self::Program { queue } => write!(f, "the program on queue {queue} decides otherwise"),
             Self::TooLong => f.write_str("the ruleset jumps too deep to be followed"),
@@ -375,9 +375,13 @@ impl fmt::Display for Decision {
     /// One line: `accepted unless the limit of 30/minute per ip saddr is exceeded`, and who decided.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.verdict.fmt(f)?;
-        for (nth, reason) in self.depends_on.iter().enumerate() {
-            f.write_str(if nth == 0 { " unless " } else { " or " })?;
-            reason.fmt(f)?;
+        match self.depends_on.as_slice() {
+            [] => {}
+            [reason] => write!(f, " unless {reason}")?,
+            reasons => {
+                let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
+                write!(f, "; otherwise, depending on whether {}", reasons.join(", or "))?;
+            }
         }
         write!(f, ", by {}", self.decided_by)
     }
