@@ -36,6 +36,8 @@ pub(crate) enum Program<'a> {
     ReloadUnits,
     /// `systemctl reload UNIT`.
     ReloadUnit { unit: &'a str },
+    /// `systemctl restart UNIT`.
+    RestartUnit { unit: &'a str },
     /// `systemctl is-active --quiet UNIT`.
     UnitIsActive { unit: &'a str },
     /// `systemctl stop UNIT`, of a timer of ours.
@@ -103,6 +105,7 @@ impl Program<'_> {
             Self::TestSshd { program } => return Ok((*program).to_owned()),
             Self::ReloadUnits
             | Self::ReloadUnit { .. }
+            | Self::RestartUnit { .. }
             | Self::UnitIsActive { .. }
             | Self::StopUnit { .. } => "systemctl",
             Self::StartTimer { .. } => "systemd-run",
@@ -143,6 +146,7 @@ impl Program<'_> {
             Self::TestSshd { .. } => list(["-t"]),
             Self::ReloadUnits => list(["daemon-reload"]),
             Self::ReloadUnit { unit } => list(["reload", "--", unit]),
+            Self::RestartUnit { unit } => list(["restart", "--", unit]),
             Self::UnitIsActive { unit } => list(["is-active", "--quiet", "--", unit]),
             Self::StopUnit { unit } => list(["stop", "--", unit]),
             Self::StartTimer { unit, seconds, program, id } => {

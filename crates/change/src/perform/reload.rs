@@ -115,6 +115,9 @@ fn test_configuration(root: &Root, program: &Path) -> Result<()> {
 }
 
 fn reload(root: &Root, program: &Path) -> Result<()> {
+    if runs_systemd() && active(root, &SOCKETS)?.is_some() {
+        return reload_behind_socket(root);
+    }
     let masters = masters(program)?;
     let images: Vec<(Pid, Image)> = masters.iter().map(|pid| (*pid, Image::of(*pid))).collect();
     match active_unit(root)? {
@@ -125,12 +128,21 @@ fn reload(root: &Root, program: &Path) -> Result<()> {
             .iter()
             .try_for_each(|pid| kill_process(*pid, Signal::HUP).map_err(Error::os("reload", program)))?,
     }
-    if runs_systemd() && active(root, &SOCKETS)?.is_some() {
-        // sshd-socket-generator(8) reads the ports out of sshd_config.
-        Program::ReloadUnits.run(root, None, b"")?;
-    }
     fault::point("sshd: reloaded");
     images.iter().for_each(|(pid, before)| before.wait_for_another(*pid));
+    Ok(())
+}
+
+/// A server that was given its socket by systemd loses it when it executes itself anew on SIGHUP: it listens at its own
+/// ports then, and nobody answers at the socket's. A restart hands the socket over again, and sessions outlive it, for
+/// such a unit has `KillMode=process`. One that is started for each connection reads the files by itself.
+fn reload_behind_socket(root: &Root) -> Result<()> {
+    // sshd-socket-generator(8) reads the ports out of sshd_config.
+    Program::ReloadUnits.run(root, None, b"")?;
+    if let Some(unit) = active_unit(root)? {
+        Program::RestartUnit { unit }.run(root, None, b"")?;
+    }
+    fault::point("sshd: reloaded");
     Ok(())
 }
 
