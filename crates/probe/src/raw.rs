@@ -1,5 +1,6 @@
 //! Raw sockets: packets out with any source, and everything of one protocol in.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -13,19 +14,35 @@ use crate::error::{Error, system};
 /// Sends whole IP packets, header included, so that the source is free to choose (raw(7), `IPPROTO_RAW`).
 pub(crate) struct Sender {
     socket: OwnedFd,
+    /// Nothing has left for [`QUEUE_PATIENCE`].
+    stuck: Cell<bool>,
 }
+
+/// How long a full queue is waited for. While a neighbour does not answer (a host that refuses all of IPv6 does not), nothing
+/// leaves it for seconds.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
 
 impl Sender {
     pub(crate) fn open(v6: bool) -> Result<Self, Error> {
-        Ok(Self { socket: open(v6, ipproto::RAW)? })
+        Ok(Self { socket: open(v6, ipproto::RAW)?, stuck: Cell::new(false) })
     }
 
-    /// Sends one packet. A full queue is waited for; a refusal by the routing is an error.
+    /// Sends one packet. A full queue is waited for, once; a packet that cannot leave is one without an answer, as if it had been
+    /// lost on the way. A refusal by the routing is an error.
     pub(crate) fn send(&self, to: IpAddr, packet: &[u8]) -> Result<(), Error> {
+        let deadline = Instant::now() + QUEUE_PATIENCE;
         loop {
-            let sent = rustix::net::sendto(&self.socket, packet, SendFlags::empty(), &SocketAddr::new(to, 0));
+            let sent =
+                rustix::net::sendto(&self.socket, packet, SendFlags::DONTWAIT, &SocketAddr::new(to, 0));
             match sent {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.stuck.set(false);
+                    return Ok(());
+                }
+                Err(Errno::NOBUFS | Errno::AGAIN) if self.stuck.get() || Instant::now() > deadline => {
+                    self.stuck.set(true);
+                    return Ok(());
+                }
                 Err(Errno::NOBUFS | Errno::AGAIN) => std::thread::sleep(Duration::from_millis(1)),
                 Err(Errno::INTR) => {}
                 Err(errno) => {
