@@ -47,6 +47,9 @@ fn report(binary: &Path) -> Result<(), String> {
     if is_dynamic(&bytes) {
         return Err(format!("{} asks for a dynamic loader: it is not static", binary.display()));
     }
+    if contains(&bytes, b"GABION_FAULT") {
+        return Err(format!("{} has the crash points of the tests in it", binary.display()));
+    }
     println!("{}: static, {size} bytes of at most {MOST}", binary.display());
     if size <= MOST { Ok(()) } else { Err("the binary is over its budget".to_owned()) }
 }
@@ -60,4 +63,8 @@ fn is_dynamic(elf: &[u8]) -> bool {
     };
     let (headers, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     (0..count).any(|index| number(headers + index * size, 4) == PT_INTERP as usize)
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }
