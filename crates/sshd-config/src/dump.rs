@@ -78,6 +78,8 @@ impl Dump {
 /// One spelling for what versions print differently.
 fn fold(keyword: Keyword, value: &str) -> String {
     let folded = match (keyword.value_type(), value) {
+        // What the C library prints for `HostKey none`.
+        (ValueType::Files, "(null)") => "none",
         (ValueType::Flag | ValueType::Choice(_), "true") => "yes",
         (ValueType::Flag | ValueType::Choice(_), "false") => "no",
         _ => value,
