@@ -1,5 +1,6 @@
 //! Nobody is locked out: `apply` is refused where the administrator could not get in afterwards, and a real login by
 //! the OpenSSH client says the same of every such host.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, dead_code, reason = "a test of throwaway hosts")]
 
 mod hosts;
 

@@ -115,7 +115,7 @@ impl Reader<'_> {
                 "allow" => ssh.allow = self.choice(value, key, ALLOW_LOGIN).unwrap_or_default(),
                 "tcp-forwarding" => self.boolean(value).into_iter().for_each(|on| ssh.tcp_forwarding = on),
                 "agent-forwarding" => {
-                    self.boolean(value).into_iter().for_each(|on| ssh.agent_forwarding = on)
+                    self.boolean(value).into_iter().for_each(|on| ssh.agent_forwarding = on);
                 }
                 _ => {}
             }
