@@ -41,7 +41,7 @@ use host::Facts;
 use judgement::{Subject, Verdict};
 use policy::Policy;
 
-/// Judges a host by every control of the [`catalogue`]. Pure, and total: facts that are missing or absurd give
+/// Judges a host by every control of the [`catalogue()`]. Pure, and total: facts that are missing or absurd give
 /// unknown findings.
 pub fn audit(facts: &Facts, policy: &Policy) -> Audit {
     let subject = Subject::new(facts, policy);

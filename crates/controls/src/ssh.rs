@@ -2,7 +2,7 @@
 //!
 //! Whether a door is open is asked "for some connection": over the main part and every satisfiable `Match` block, so
 //! that a door which a block opens to one network alone is found. The same rules say what the drop-in must hold
-//! ([`desired`]), so what `gabion apply` writes is what the audit asks for.
+//! ([`desired()`]), so what `gabion apply` writes is what the audit asks for.
 
 mod crypto;
 mod desired;

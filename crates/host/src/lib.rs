@@ -1,7 +1,7 @@
 //! The one door for reading a machine: [`Host`], and what is read through it, [`Facts`].
 //!
 //! A machine may be the running one ([`Live`]), a tree of files that does not run ([`Image`]), or facts that were
-//! saved before ([`Recorded`]). [`collect`] asks any of them everything that the controls need and gives plain data
+//! saved before ([`Recorded`]). [`collect()`] asks any of them everything that the controls need and gives plain data
 //! back. What could not be read says why; nothing counts as good for lack of an answer.
 //!
 //! This crate changes nothing. Programs are started to be asked, never to do: the list of questions is closed

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::facts::{Entry, EntryKind, FileFact};
 use crate::{Error, Facts, Host, Kind, Metadata, Output, Query, Source};
 
-/// Facts that were saved before, replayed: [`collect`](crate::collect) gives them back as they were.
+/// Facts that were saved before, replayed: [`collect()`](crate::collect()) gives them back as they were.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     facts: Facts,
@@ -30,7 +30,7 @@ impl Recorded {
     /// The facts as JSON, to be put on a disk by the caller.
     ///
     /// # Errors
-    /// [`Error::NotFacts`] where they hold a path that is not UTF-8, which [`collect`](crate::collect) never makes.
+    /// [`Error::NotFacts`] where they hold a path that is not UTF-8, which [`collect()`](crate::collect()) never makes.
     pub fn save(&self) -> Result<String, Error> {
         serde_json::to_string_pretty(&self.facts).map_err(|error| Error::NotFacts(error.to_string()))
     }

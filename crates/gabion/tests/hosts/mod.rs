@@ -1,5 +1,5 @@
 //! What the tests on booted hosts share: hosts that the program hardened, and audits read back from its JSON.
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each file of tests uses a part of it")]
 
 use lab::{Host, Key, Output, Tree, User};
 use serde_json::Value;
