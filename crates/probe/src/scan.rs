@@ -46,6 +46,10 @@ pub struct Scan {
 const FROM_PORT: u16 = 61_111;
 /// How long answers are waited for after the last SYN of a round.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// A scan of so few ports takes no time.
+const SHORT: usize = 1_000;
+/// How long a new link may take until it carries packets.
+const LINK_PATIENCE: Duration = Duration::from_secs(1);
 /// SYNs between two looks at what came back: fewer than what fills a queue.
 const BURST: usize = 64;
 
@@ -61,6 +65,11 @@ pub fn tcp(from: IpAddr, to: IpAddr, ports: RangeInclusive<u16>) -> Result<Scan,
         ports.iter().copied().filter(|port| round.answers[usize::from(*port)].is_none()).collect();
     if !silent.is_empty() {
         round.send(&silent)?;
+    }
+    // A short scan is over before a link that was just made carries anything.
+    if ports.len() <= SHORT && ports.iter().all(|port| round.answers[usize::from(*port)].is_none()) {
+        std::thread::sleep(LINK_PATIENCE);
+        round.send(&ports)?;
     }
     let with = |wanted: Option<bool>| {
         ports
