@@ -27,6 +27,9 @@ fn load(context: &Context) -> Result<Exit, Failure> {
         problem: format!("no saved ruleset: {error}"),
     })?;
     change::load_saved_firewall(&compiled)?;
+    if context.output.json {
+        context.output.value(&serde_json::json!({ "version": 1, "state": "loaded" }));
+    }
     context.output.progress("The packet filter is loaded.");
     Ok(Exit::Clean)
 }
