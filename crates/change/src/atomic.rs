@@ -122,6 +122,10 @@ pub(crate) fn remove_temporary(place: &Place, tag: &str) -> Result<()> {
     Temporary::new(place, tag).map(drop)
 }
 
+fn is_absent(place: &Place, name: &OsStr) -> bool {
+    rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW).err() == Some(Errno::NOENT)
+}
+
 /// A name beside the final one that nothing has yet.
 struct Temporary {
     name: OsString,
@@ -138,6 +142,8 @@ impl Temporary {
         match removed {
             Ok(()) => place.directory.sync().map(|()| Self { name }),
             Err(Errno::NOENT) => Ok(Self { name }),
+            // A read-only file system refuses before it looks: where nothing was left, there is nothing to remove.
+            Err(Errno::ROFS) if is_absent(place, &name) => Ok(Self { name }),
             Err(error) => Err(failed(error)),
         }
     }

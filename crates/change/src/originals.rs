@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -141,10 +142,12 @@ impl Keep<'_> {
 /// The description that stands beside the copies.
 pub(crate) const META: &str = "meta.json";
 
-/// Writes a small file of the journal and syncs it.
+/// Writes a small file of the journal, closed to all but root, and syncs it. A plan may hold the hash of a password.
 pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |doing| Error::io(doing, path);
-    let mut file = File::create(path).map_err(failed("create"))?;
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.open(path).map_err(failed("create"))?;
     file.write_all(bytes).map_err(failed("write"))?;
     file.sync_all().map_err(failed("sync"))
 }
@@ -219,7 +222,7 @@ impl PutBack<'_> {
             let content = Sha256::of_reader(&file).map_err(Error::io("read", &place.path))?;
             if content == *digest {
                 if !now.same_as(attributes) {
-                    in_place(place, attributes)?;
+                    in_place(place, &file, attributes)?;
                 }
                 return Ok(None);
             }
@@ -268,8 +271,16 @@ impl PutBack<'_> {
 }
 
 fn set_times(fd: impl AsFd, attributes: &Attributes, path: &Path) -> Result<()> {
-    attributes.apply_times(&fd).map_err(Error::os("set the times of", path))?;
+    match attributes.apply_times(&fd) {
+        // On a read-only file system nothing was changed that the times could tell of.
+        Err(Errno::ROFS) if has_times(&fd, attributes) => return Ok(()),
+        applied => applied.map_err(Error::os("set the times of", path))?,
+    }
     rustix::fs::fsync(&fd).map_err(Error::os("sync", path))
+}
+
+fn has_times(fd: impl AsFd, attributes: &Attributes) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|now| Attributes::of_stat(&now).modified == attributes.modified)
 }
 
 fn symlink(place: &Place, tag: &str, target: &Path, attributes: &Attributes) -> Result<()> {
@@ -280,13 +291,17 @@ fn symlink(place: &Place, tag: &str, target: &Path, attributes: &Attributes) -> 
 }
 
 /// Refuses a file whose directory's owner does not own it: a hard link to somebody else's file would be given away.
-pub(crate) fn require_no_guests_link(place: &Place) -> Result<()> {
-    match stat(place)? {
-        Some(now) if FileType::from_raw_mode(now.st_mode) != FileType::Directory => {
-            place.directory.require_trusted(now.st_uid)
-        }
-        Some(_) | None => Ok(()),
+pub(crate) fn require_no_guests_link(place: &Place, opened: impl AsFd) -> Result<()> {
+    let now = rustix::fs::fstat(opened).map_err(Error::os("look at", &place.path))?;
+    match FileType::from_raw_mode(now.st_mode) {
+        FileType::Directory => Ok(()),
+        _ => place.directory.require_trusted(now.st_uid),
     }
+}
+
+pub(crate) fn is_directory(opened: impl AsFd, path: &Path) -> Result<bool> {
+    let now = rustix::fs::fstat(opened).map_err(Error::os("look at", path))?;
+    Ok(FileType::from_raw_mode(now.st_mode) == FileType::Directory)
 }
 
 /// Gives a file or directory its attributes back, where it is still one.
@@ -294,15 +309,15 @@ fn attributes_of(place: &Place, attributes: &Attributes) -> Result<Option<String
     if !matches!(kind_of(place)?, Some(FileType::RegularFile | FileType::Directory)) {
         return Ok(Some(format!("{}: removed by somebody else meanwhile", place.path.display())));
     }
-    match require_no_guests_link(place) {
-        Ok(()) => in_place(place, attributes).map(|()| None),
+    let fd = place.open()?;
+    match require_no_guests_link(place, &fd) {
+        Ok(()) => in_place(place, &fd, attributes).map(|()| None),
         Err(error) => Ok(Some(format!("{error}: its mode and owner stay"))),
     }
 }
 
 /// Gives a file or directory its attributes back without touching its content.
-fn in_place(place: &Place, attributes: &Attributes) -> Result<()> {
-    let fd = place.open()?;
+fn in_place(place: &Place, fd: impl AsFd, attributes: &Attributes) -> Result<()> {
     attributes.apply(&fd).map_err(Error::os("set the attributes of", &place.path))?;
     fault::point("attributes: set back");
     set_times(&fd, attributes, &place.path)

@@ -292,10 +292,31 @@ impl Place {
 
     /// Opens a regular file for reading.
     pub(crate) fn open_file(&self) -> Result<File> {
+        self.open_regular().map(|(file, _)| file)
+    }
+
+    /// As [`Self::open_file`], and refuses one that the owner of its directory does not own. It may be a hard link to
+    /// somebody else's file (`/etc/shadow`, where `fs.protected_hardlinks` is off), whose content must not get into a file
+    /// of theirs. Who opens it twice can be given two.
+    pub(crate) fn open_guests_own(&self) -> Result<File> {
+        let (file, owner) = self.open_regular()?;
+        match self.directory.guest {
+            Some(guest) if guest != owner => {
+                let reason = format!(
+                    "it is user {owner}'s, in a directory of user {guest}'s, and may be a link to a file that is not \
+                     theirs: give it to them (chown), or move it away"
+                );
+                Err(Error::Untrusted { path: self.path.clone(), reason })
+            }
+            Some(_) | None => Ok(file),
+        }
+    }
+
+    fn open_regular(&self) -> Result<(File, u32)> {
         let fd = self.open()?;
         let stat = fstat(&fd).map_err(Error::os("look at", &self.path))?;
         if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-            Ok(File::from(fd))
+            Ok((File::from(fd), stat.st_uid))
         } else {
             Err(Error::os("read", &self.path)(Errno::INVAL))
         }

@@ -157,8 +157,13 @@ pub(crate) fn roll_back(
     }
     if report.failures.is_empty() {
         fault::point("undo: before the end is written");
-        unwritten = transaction.journal.append(Event::RolledBack).err().or(unwritten);
-        unwritten = transaction.close().err().or(unwritten);
+        let ended = transaction.journal.append(Event::RolledBack);
+        let closed = transaction.close();
+        // On a full disk the copy of the program took the space that the last line needs.
+        unwritten = match ended.or_else(|_| transaction.journal.append(Event::RolledBack)) {
+            Ok(()) => closed.err(),
+            Err(error) => Some(error),
+        };
     } else {
         unwritten = transaction.journal.append(Event::RollbackFailed).err().or(unwritten);
     }

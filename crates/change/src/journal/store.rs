@@ -78,7 +78,11 @@ impl Store {
     pub(crate) fn add(&self, id: &TransactionId, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let unfinished = self.directory.join(format!("{UNFINISHED}{id}"));
         DirBuilder::new().mode(0o700).create(&unfinished).map_err(Error::io("create", &unfinished))?;
-        fill(&unfinished)?;
+        if let Err(error) = fill(&unfinished) {
+            // On a full disk it would take the last of the space until the next transaction.
+            let _ = fs::remove_dir_all(&unfinished);
+            return Err(error);
+        }
         crate::originals::sync_directory(&unfinished)?;
         crate::fault::point("transaction: filled");
         let path = self.path(id);

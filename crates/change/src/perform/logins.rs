@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -140,9 +141,7 @@ impl KeyPair {
         place.directory.require_trusted(uid)?;
         let (mut text, attributes) = match kind_of(&place)? {
             None => (Vec::new(), fresh(0o600)),
-            Some(_) => {
-                (context.root.read(path)?, Attributes::of(place.open()?).map_err(Error::os("look at", path))?)
-            }
+            Some(_) => read_own(&place)?,
         };
         if text.last().is_some_and(|byte| *byte != b'\n') {
             text.push(b'\n');
@@ -179,7 +178,7 @@ fn take_away(back: &PutBack<'_>, saved: &Saved) -> Result<()> {
 }
 
 fn take_out_of(back: &PutBack<'_>, original: &crate::originals::Original, place: &Place) -> Result<()> {
-    let text = back.root.read(&original.path)?;
+    let (text, attributes) = read_own(place)?;
     let marker = marker(back.tag).into_bytes();
     let is_marked = |line: &[u8]| line.trim_ascii_end().ends_with(&marker);
     if !text.split(|byte| *byte == b'\n').any(is_marked) {
@@ -198,8 +197,16 @@ fn take_out_of(back: &PutBack<'_>, original: &crate::originals::Original, place:
     if kept.trim_ascii_end() == before.trim_ascii_end() {
         return back.path(original, None).map(drop);
     }
-    let attributes = Attributes::of(place.open()?).map_err(Error::os("look at", &original.path))?;
     atomic::replace(place, back.tag, Source::Bytes(&kept), &attributes, Times::Now)
+}
+
+/// Content and attributes of one and the same file.
+fn read_own(place: &Place) -> Result<(Vec<u8>, Attributes)> {
+    let mut file = place.open_guests_own()?;
+    let attributes = Attributes::of(&file).map_err(Error::os("look at", &place.path))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(Error::io("read", &place.path))?;
+    Ok((text, attributes))
 }
 
 fn prove(context: &Context<'_>, login: &LoginProof, pair: &KeyPair) -> Result<()> {

@@ -246,7 +246,8 @@ impl Found {
         Ok(match kind_of(place)? {
             None => Self::Nothing,
             Some(FileType::RegularFile) => {
-                let file = place.open_file()?;
+                // What is read here is what the plan's new content was made from.
+                let file = place.open_guests_own()?;
                 Self::File(Sha256::of_reader(file).map_err(Error::io("read", &place.path))?)
             }
             Some(FileType::Symlink) => Self::Symlink(link_target(place)?),

@@ -2,15 +2,13 @@
 
 use std::path::Path;
 
-use rustix::fs::FileType;
-
 use super::file::put_all_back;
 use super::{Context, Earlier, Perform, Saved};
 use crate::action::Owner;
 use crate::attributes::{Attributes, Bits};
 use crate::error::{Error, Result};
 use crate::fault;
-use crate::originals::{Keep, PutBack, kind_of, require_no_guests_link};
+use crate::originals::{Keep, PutBack, is_directory, require_no_guests_link};
 use crate::root::Place;
 
 pub(super) struct SetAttributes<'a> {
@@ -43,8 +41,8 @@ impl Perform for SetAttributes<'_> {
         let fd = place.open()?;
         let now = Attributes::of(&fd).map_err(Error::os("read the attributes of", self.path))?;
         let (uid, gid) = context.owner(self.owner, Some((now.uid, now.gid)))?;
-        require_no_guests_link(&place)?;
-        if kind_of(&place)? != Some(FileType::Directory) {
+        require_no_guests_link(&place, &fd)?;
+        if !is_directory(&fd, self.path)? {
             place.directory.require_trusted(uid)?;
         }
         let wanted = Attributes { mode: Bits(self.mode), uid, gid, ..now };

@@ -284,6 +284,34 @@ fn a_hard_link_in_a_home_is_not_given_away() {
 }
 
 #[test]
+fn what_is_read_through_a_link_in_a_home_is_not_written_into_a_file_of_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let directory = small_tree();
+    let root = Root::at(directory.path()).unwrap();
+    let home = directory.path().join("home/anna");
+    fs::create_dir_all(&home).unwrap();
+    std::os::unix::fs::chown(&home, Some(1000), Some(1000)).unwrap();
+    file(directory.path(), "/etc/passwd", b"anna:x:1000:1000::/home/anna:/bin/sh\n", 0o644);
+    file(directory.path(), "/etc/shadow", b"secret\n", 0o600);
+    fs::hard_link(directory.path().join("etc/shadow"), home.join("keys")).unwrap();
+    // passwd(1) replaces the file: the link is then the only name of what it was.
+    fs::remove_file(directory.path().join("etc/shadow")).unwrap();
+    let action = Action::WriteFile {
+        path: "/home/anna/keys".into(),
+        contents: Bytes(b"secret\nkey\n".to_vec()),
+        mode: 0o600,
+        owner: Owner::Account("anna".to_owned()),
+        before: Before::File(Sha256::of("secret\n")),
+    };
+    let refused = Transaction::begin(&root, steps([action]), &About::default()).unwrap_err();
+    assert!(matches!(refused, Error::Untrusted { .. }), "{refused}");
+    let stat = rustix::fs::stat(home.join("keys")).unwrap();
+    assert_eq!((stat.st_uid, stat.st_mode & 0o7777), (0, 0o600));
+}
+
+#[test]
 fn a_person_can_put_everything_back_with_cp() {
     let directory = small_tree();
     let root = Root::at(directory.path()).unwrap();
