@@ -84,7 +84,7 @@ impl<'a> Filter<'a> {
 
     fn read(&self, decision: &Decision) -> Fate {
         let by = match &decision.decided_by {
-            DecidedBy::Nobody => "no rule looks at it".to_owned(),
+            DecidedBy::Nobody => "no rule of the kernel: there is none for such packets".to_owned(),
             somebody @ (DecidedBy::Rule(_) | DecidedBy::Policy { .. }) => somebody.to_string(),
         };
         let is_rate = |reason: &Reason| matches!(reason, Reason::Rate { .. });
