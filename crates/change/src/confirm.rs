@@ -65,7 +65,8 @@ pub fn pending(root: &Root) -> Result<Option<TransactionId>> {
             | State::Confirmed { .. }
             | State::Undoing { .. }
             | State::RolledBack { .. }
-            | State::RollbackFailed => {}
+            | State::RollbackFailed
+            | State::Damaged => {}
         }
     }
     Ok(None)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::engine::{About, about};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::journal::{self, Journal, State, Store, Summary, TransactionId};
 use crate::plan::Plan;
 use crate::root::Root;
@@ -35,13 +35,29 @@ pub struct Past {
     pub directory: PathBuf,
 }
 
-/// All transactions, oldest first.
+/// All transactions, oldest first. One that cannot be read is [`State::Damaged`], and hides none of the others.
 ///
 /// # Errors
-/// What reading the journals gives.
+/// The journals cannot be listed.
 pub fn history(root: &Root) -> Result<Vec<Past>> {
     let store = Store::of(root);
-    store.ids()?.into_iter().map(|id| past(&store, id)).collect()
+    let one =
+        |id: TransactionId| past(&store, id.clone()).unwrap_or_else(|error| damaged(&store, id, &error));
+    Ok(store.ids()?.into_iter().map(one).collect())
+}
+
+fn damaged(store: &Store, id: TransactionId, error: &Error) -> Past {
+    Past {
+        began: None,
+        about: About::default(),
+        state: State::Damaged,
+        steps: 0,
+        done: 0,
+        error: Some(error.to_string()),
+        notes: Vec::new(),
+        directory: store.path(&id),
+        id,
+    }
 }
 
 /// The plan of a transaction.

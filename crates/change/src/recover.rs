@@ -101,7 +101,9 @@ fn recover_one(root: &Root, id: &TransactionId, now: &Moment, reloads: Reloads) 
     let mut undo =
         |because| Ok(Some(Recovery::Undone(roll_back(&mut transaction, because, reloads, &mut |_| {}))));
     match summary.state {
-        State::Applying | State::Undoing { .. } | State::RollbackFailed => undo(Because::Recovered),
+        State::Applying | State::Undoing { .. } | State::RollbackFailed | State::Damaged => {
+            undo(Because::Recovered)
+        }
         State::Pending { deadline } => {
             let left = deadline.millis_after(now);
             if left == 0 {

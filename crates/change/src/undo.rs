@@ -55,7 +55,11 @@ pub fn rollback(root: &Root, id: &TransactionId, because: Because) -> Result<Opt
     match transaction.journal.summary().state {
         State::RolledBack { .. } => return Ok(None),
         State::Confirmed { .. } => refuse_older(root, id)?,
-        State::Applying | State::Pending { .. } | State::Undoing { .. } | State::RollbackFailed => {}
+        State::Applying
+        | State::Pending { .. }
+        | State::Undoing { .. }
+        | State::RollbackFailed
+        | State::Damaged => {}
     }
     Ok(Some(roll_back(&mut transaction, because, Reloads::Now, &mut |_| {})))
 }
@@ -86,7 +90,7 @@ fn left_until_undoing(state: &State) -> Option<u64> {
     match state {
         State::Pending { deadline } => Some(deadline.millis_after(&Moment::now())),
         // Whoever gets the lock in these states has outlived the one that had it.
-        State::Applying | State::Undoing { .. } | State::RollbackFailed => Some(0),
+        State::Applying | State::Undoing { .. } | State::RollbackFailed | State::Damaged => Some(0),
         State::Confirmed { .. } | State::RolledBack { .. } => None,
     }
 }
@@ -108,7 +112,7 @@ fn refuse_older(root: &Root, id: &TransactionId) -> Result<()> {
             }
             State::Pending { .. } => return Err(Error::PendingTransaction { id: other }),
             State::RolledBack { .. } => {}
-            State::Applying | State::Undoing { .. } | State::RollbackFailed => {
+            State::Applying | State::Undoing { .. } | State::RollbackFailed | State::Damaged => {
                 return Err(Error::UnfinishedTransaction { id: other });
             }
         }

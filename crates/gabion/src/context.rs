@@ -43,7 +43,7 @@ impl Context {
     /// # Errors
     /// The file cannot be read, or is no policy; a file that was named on the command line must be there.
     pub(crate) fn policy(&self) -> Result<Option<Policy>, Failure> {
-        let text = match std::fs::read_to_string(&self.policy_file) {
+        let text = match read_capped(&self.policy_file, MOST_POLICY) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.policy_was_named => {
                 return Ok(None);
@@ -79,7 +79,11 @@ impl Context {
         }
         let subject = self.suggested(collect(host, None));
         // What a suggested administrator owns was not asked for the first time.
-        let facts = if subject.policy.admins.is_empty() { subject.facts } else { collect(host, Some(&subject.policy)) };
+        let facts = if subject.policy.admins.is_empty() {
+            subject.facts
+        } else {
+            collect(host, Some(&subject.policy))
+        };
         Ok(Subject { facts, ..subject })
     }
 
@@ -98,10 +102,26 @@ impl Context {
     fn suggested(&self, facts: Facts) -> Subject {
         let Suggestion { policy, notes, .. } = suggest(&facts, &Asked::default());
         let missing = self.policy_file.display();
-        self.output.note(&format!("There is no {missing}: this uses the policy that `gabion init` would write."));
+        self.output
+            .note(&format!("There is no {missing}: this uses the policy that `gabion init` would write."));
         notes.iter().for_each(|note| self.output.note(note));
         Subject { facts, policy, origin: Origin::Suggested }
     }
+}
+
+/// Bytes of a policy file that are read at most.
+const MOST_POLICY: u64 = 1 << 20;
+
+/// Reads a text file, a pipe too, that a person named; one without an end is not read to the end of the memory.
+pub(crate) fn read_capped(path: &Path, most: u64) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(most + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > most {
+        let why = format!("more than {most} bytes: this is not the file that is meant");
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 /// Reads the facts that this policy asks for.

@@ -47,7 +47,12 @@ impl Output {
     /// Data, as text.
     pub(crate) fn text(self, text: &str) {
         let mut out = std::io::stdout().lock();
-        let _closed_pipe_is_fine = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.note(&format!("gabion: standard output could not be written whole: {error}"));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
 
     /// Data, as JSON.

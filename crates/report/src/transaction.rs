@@ -55,6 +55,8 @@ pub enum Standing {
     },
     /// Some of it could not be undone.
     RollbackFailed,
+    /// Its journal cannot be read.
+    Damaged,
 }
 
 impl Standing {
@@ -66,6 +68,7 @@ impl Standing {
             Self::Undoing { .. } => "being undone",
             Self::RolledBack { .. } => "rolled back",
             Self::RollbackFailed => "rollback failed",
+            Self::Damaged => "not readable",
         }
     }
 
@@ -74,7 +77,7 @@ impl Standing {
             Self::Confirmed => Tone::Good,
             Self::RolledBack { .. } => Tone::Plain,
             Self::Applying | Self::Pending { .. } | Self::Undoing { .. } => Tone::Odd,
-            Self::RollbackFailed => Tone::Worst,
+            Self::RollbackFailed | Self::Damaged => Tone::Worst,
         }
     }
 
@@ -88,6 +91,11 @@ impl Standing {
             Self::Applying | Self::Undoing { .. } | Self::RollbackFailed => {
                 Some("run `gabion recover`: it brings the host to before or after, never between".to_owned())
             }
+            Self::Damaged => Some(
+                "look into its directory in /var/lib/gabion/transactions: `originals` holds what it replaced; \
+                 when that is put back or no longer wanted, move the directory away"
+                    .to_owned(),
+            ),
             Self::Confirmed | Self::RolledBack { .. } => None,
         }
     }

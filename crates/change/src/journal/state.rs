@@ -33,13 +33,19 @@ pub enum State {
     },
     /// Some of it could not be undone.
     RollbackFailed,
+    /// Its journal or its plan cannot be read, so where it stands is not known.
+    Damaged,
 }
 
 impl State {
     /// Whether it neither stays for good nor is gone for good.
     pub fn is_open(&self) -> bool {
         match self {
-            Self::Applying | Self::Pending { .. } | Self::Undoing { .. } | Self::RollbackFailed => true,
+            Self::Applying
+            | Self::Pending { .. }
+            | Self::Undoing { .. }
+            | Self::RollbackFailed
+            | Self::Damaged => true,
             Self::Confirmed { finished } => !finished,
             Self::RolledBack { .. } => false,
         }
@@ -128,7 +134,8 @@ impl Summary {
             | State::Pending { .. }
             | State::Confirmed { .. }
             | State::RolledBack { .. }
-            | State::RollbackFailed => otherwise,
+            | State::RollbackFailed
+            | State::Damaged => otherwise,
         }
     }
 }
@@ -143,6 +150,7 @@ impl State {
             Self::Undoing { .. } => "half undone",
             Self::RolledBack { .. } => "undone",
             Self::RollbackFailed => "not wholly undone",
+            Self::Damaged => "not readable",
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
         let account = find(draft, &admin.name)?;
         let home = match account {
             Some(account) => existing(draft, admin, account, group)?,
-            None => create(draft, admin, group),
+            None => create(draft, admin, group)?,
         };
         draw_keys(draft, admin, &home)?;
         if !asks_for_password(draft, admin) {
@@ -51,7 +51,15 @@ fn find<'a>(draft: &Draft<'a>, name: &str) -> Result<Option<&'a Account>, PlanEr
     Ok(users.iter().find(|user| user.name == name))
 }
 
-fn create(draft: &mut Draft<'_>, admin: &Admin, group: Option<&str>) -> PathBuf {
+fn create(draft: &mut Draft<'_>, admin: &Admin, group: Option<&str>) -> Result<PathBuf, PlanError> {
+    let groups = known(&draft.facts.accounts.groups, "/etc/group")?;
+    if groups.iter().any(|group| group.name == admin.name) {
+        // useradd(8) makes a group of the account's own name, and refuses where there is one.
+        return Err(PlanError::Impossible {
+            what: format!("the account {} cannot be made, for there is a group of that name", admin.name),
+            hint: "name another account in the policy, or remove the group (groupdel)".to_owned(),
+        });
+    }
     let home = Path::new("/home").join(&admin.name);
     let shell = admin.shell.clone().unwrap_or_else(|| default_shell(draft));
     let why = format!("{} administers this host instead of root", admin.name);
@@ -68,7 +76,7 @@ fn create(draft: &mut Draft<'_>, admin: &Admin, group: Option<&str>) -> PathBuf 
     if let Password::Hash(hash) = &admin.password {
         set_password(draft, &admin.name, hash);
     }
-    home
+    Ok(home)
 }
 
 /// bash where the host has it, as people expect; otherwise sh.

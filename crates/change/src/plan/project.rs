@@ -3,7 +3,7 @@
 //! This is what lets the lock-out guard ask of a plan the same question that an audit asks of a host. A new action does not
 //! compile until it says here what it changes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use host::Facts;
 use host::facts::{Account, Content, Entry, EntryKind, Fact, FileFact, Group, PasswordState, Shadow};
@@ -45,7 +45,8 @@ fn apply(facts: &mut Facts, action: &Action) {
         }
         Action::MakeDirectory { path, mode, owner } => {
             let (uid, gid) = ids(facts, owner, None);
-            facts.put(path, directory(*mode, uid, gid));
+            // New, and so known to be empty: an `Include` or `@includedir` of it finds nothing.
+            facts.put(path, Entry { names: Some(Vec::new()), ..directory(*mode, uid, gid) });
         }
         Action::MakeSymlink { path, target, .. } => {
             facts.put(
@@ -179,6 +180,11 @@ trait Edit {
 
 impl Edit for Facts {
     fn put(&mut self, path: &Path, entry: Entry) {
+        // Whoever looks through a link on the way, as `/home -> /data/home`, looks at the path behind it.
+        if let Some(real) = behind_links(self, path) {
+            self.files.insert(real.clone(), FileFact::Present(entry.clone()));
+            list(self, &real, true);
+        }
         self.files.insert(path.to_owned(), FileFact::Present(entry));
         list(self, path, true);
     }
@@ -187,6 +193,16 @@ impl Edit for Facts {
         self.files.insert(path.to_owned(), FileFact::Absent);
         list(self, path, false);
     }
+}
+
+/// The path with a link above it followed; none where there is no link.
+fn behind_links(facts: &Facts, path: &Path) -> Option<PathBuf> {
+    let link = |above: &&Path| {
+        facts.file(above).entry().is_some_and(|entry| matches!(entry.kind, EntryKind::Symlink(_)))
+    };
+    let above = path.ancestors().skip(1).find(link)?;
+    let real = facts.file(above).entry()?.resolved.as_ref()?;
+    Some(real.join(path.strip_prefix(above).ok()?))
 }
 
 /// Keeps the listing of the directory above a path true: includes with globs are resolved from it.

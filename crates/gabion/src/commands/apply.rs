@@ -44,10 +44,19 @@ pub(crate) fn run(context: &Context, options: &cli::Apply) -> Result<Exit, Failu
 }
 
 fn nothing_to_do(context: &Context, plan: &Plan) -> Exit {
+    let pending = Root::live().and_then(|root| change::pending(&root)).ok().flatten();
     if context.output.json {
-        context.output.value(&json!({ "version": 1, "state": "nothing-to-do", "notes": plan.notes }));
+        context.output.value(&json!({
+            "version": 1, "state": "nothing-to-do", "notes": plan.notes,
+            "waits-for-confirmation": pending.map(|id| id.to_string()),
+        }));
     } else {
         context.output.text("Nothing to do: this host is as its policy says.\n");
+        pending.iter().for_each(|id| {
+            context.output.note(&format!(
+                "But {id} waits for its confirmation, and undoes itself without one: `gabion confirm`."
+            ))
+        });
         plan.notes.iter().for_each(|note| context.output.note(&format!("note: {note}")));
     }
     Exit::Clean
@@ -196,7 +205,7 @@ fn wait(context: &Context, root: &Root, id: &TransactionId) -> Result<Exit, Fail
                 context.output.progress(&format!("Undone: {why}. Everything is as it was before."));
                 return Ok(Exit::NotConfirmed);
             }
-            Some(State::RollbackFailed) | None => return Ok(Exit::RollbackFailed),
+            Some(State::RollbackFailed | State::Damaged) | None => return Ok(Exit::RollbackFailed),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use host::{Facts, Image, Live};
 
 use crate::cli;
-use crate::context::{Context, Subject};
+use crate::context::{Context, Subject, read_capped};
 use crate::error::Failure;
 use crate::exit::Exit;
 
@@ -33,9 +33,12 @@ fn subject(context: &Context, options: &cli::Audit) -> Result<Subject, Failure> 
     }
 }
 
+/// Bytes of saved facts that are read at most.
+const MOST_FACTS: u64 = 256 << 20;
+
 fn saved(file: &Path) -> Result<Facts, Failure> {
     let text =
-        std::fs::read_to_string(file).map_err(|source| Failure::Read { path: file.to_owned(), source })?;
+        read_capped(file, MOST_FACTS).map_err(|source| Failure::Read { path: file.to_owned(), source })?;
     serde_json::from_str(&text).map_err(|error| Failure::Malformed {
         path: file.to_owned(),
         problem: format!("no saved facts: {error}"),

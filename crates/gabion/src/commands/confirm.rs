@@ -44,6 +44,7 @@ pub(crate) fn run(context: &Context, options: &cli::Confirm) -> Result<Exit, Fai
 
 /// A transaction's name as it was typed.
 pub(super) fn parse_id(text: &str) -> Result<TransactionId, Failure> {
-    text.parse()
-        .map_err(|error| usage(format!("`{text}`: {error}"), "`gabion history` lists the transactions"))
+    text.parse().map_err(|error: change::NotATransactionId| {
+        usage(error.to_string(), "`gabion history` lists the transactions")
+    })
 }

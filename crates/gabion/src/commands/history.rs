@@ -49,5 +49,6 @@ fn standing(state: State) -> Standing {
         State::Undoing { because: why } => Standing::Undoing { because: because(why) },
         State::RolledBack { because: why } => Standing::RolledBack { because: because(why) },
         State::RollbackFailed => Standing::RollbackFailed,
+        State::Damaged => Standing::Damaged,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use host::Live;
 
 use crate::cli;
-use crate::context::{Context, collect};
+use crate::context::{Context, collect, read_capped};
 use crate::error::{Failure, usage};
 use crate::exit::Exit;
 use crate::suggest::{Asked, suggest};
@@ -48,6 +48,9 @@ pub(crate) fn run(context: &Context, options: &cli::Init) -> Result<Exit, Failur
     Ok(Exit::Clean)
 }
 
+/// Bytes of a file of keys that are read at most.
+const MOST_KEYS: u64 = 1 << 20;
+
 /// Each `--key` is the key itself, or a file of keys.
 fn read_keys(given: &[String]) -> Result<Vec<String>, Failure> {
     let mut keys = Vec::new();
@@ -56,7 +59,7 @@ fn read_keys(given: &[String]) -> Result<Vec<String>, Failure> {
             keys.push(word.trim().to_owned());
             continue;
         }
-        let text = std::fs::read_to_string(word)
+        let text = read_capped(Path::new(word), MOST_KEYS)
             .map_err(|source| Failure::Read { path: Path::new(word).to_owned(), source })?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         keys.extend(lines.map(str::to_owned));

@@ -31,7 +31,8 @@ pub(crate) fn run(context: &Context, options: &cli::Rollback) -> Result<Exit, Fa
         return Ok(Exit::RollbackFailed);
     }
     report.notes.iter().for_each(|note| context.output.progress(&format!("note: {note}")));
-    context.output.progress(&format!("Undone: {id}. Everything is as it was before."));
+    let end = if report.notes.is_empty() { "Everything" } else { "Beside what is noted above, everything" };
+    context.output.progress(&format!("Undone: {id}. {end} is as it was before."));
     Ok(Exit::Clean)
 }
 
@@ -54,7 +55,7 @@ fn newest(root: &Root) -> Result<TransactionId, Failure> {
         | State::Confirmed { .. }
         | State::Undoing { .. }
         | State::RollbackFailed => true,
-        State::RolledBack { .. } => false,
+        State::RolledBack { .. } | State::Damaged => false,
     });
     past.pop()
         .map(|past| past.id)
