@@ -223,7 +223,8 @@ fn wait(mut child: Child, path: &Path, input: &[u8]) -> Result<Output> {
         let ended = wait_until(&mut child, Instant::now() + PATIENCE).map_err(Error::io("wait for", path))?;
         let mut bytes = stdout.join().unwrap_or_default();
         bytes.extend(stderr.join().unwrap_or_default());
-        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // sshd ends its lines as a terminal in raw mode wants them.
+        let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
         match ended {
             Some(status) => Ok(Output { status, text, path: path.to_owned() }),
             None => Err(Error::Program {

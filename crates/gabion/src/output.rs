@@ -63,8 +63,13 @@ impl Output {
         }
     }
 
-    /// A word beside the data.
+    /// A word beside the data. What programs, files and users say may be in it: a terminal obeys none of that.
     pub(crate) fn note(self, text: &str) {
+        self.drawn(&report::safe::block(text));
+    }
+
+    /// Text that was made safe and given its colours already.
+    fn drawn(self, text: &str) {
         let _closed_pipe_is_fine = writeln!(std::io::stderr(), "{text}");
     }
 
@@ -92,7 +97,10 @@ impl Output {
                 "version": 1, "error": message, "hint": failure.hint(), "details": details(failure),
             }));
         }
-        self.note(message.trim_end());
+        match failure {
+            Failure::Policy(_) => self.drawn(message.trim_end()),
+            _ => self.note(message.trim_end()),
+        }
         if let Failure::LockOut(refusal) = failure {
             self.note(report::lockout::text(refusal).trim_end());
         }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use host::facts::{Account, FileFact};
+use host::facts::Account;
 use sshd_config::Keyword;
 
 use super::{Attempt, Condition, Judged, Requirement};
 use crate::authorized_keys::{self, AuthorizedKey, expiry_day};
 use crate::judgement::NotKnown;
 use crate::people::group_ids_of;
-use crate::permissions::{Loose, describe, is_absent, look, loose_paths, may_read, resolve};
+use crate::permissions::{Loose, describe, is_absent, look, loose_paths, may_read};
 use crate::ssh::{Effective, addresses_match, keys_files};
 
 /// A file in which sshd looks for the account's keys.
@@ -124,10 +124,8 @@ pub(super) fn key(attempt: &Attempt<'_>) -> Judged {
     let mut places = Vec::new();
     let files = readable(attempt, &effective)?;
     for file in &files {
-        let bytes = match attempt.facts.file(resolve(attempt.facts, file)) {
-            FileFact::Present(entry) => entry.content.as_ref().map(|content| content.0.as_slice()),
-            FileFact::Absent | FileFact::NotLookedAt | FileFact::Unreadable(_) => None,
-        };
+        let entry = look(attempt.facts, file).ok();
+        let bytes = entry.and_then(|entry| entry.content.as_ref()).map(|content| content.0.as_slice());
         let Some(bytes) = bytes else {
             let reason = format!("{} was not read", file.display());
             return Ok(Condition::unknown(name, format!("the keys of {user} are not known"), reason));

@@ -61,6 +61,18 @@ impl<'a> Notes<'a> {
                 let _ = self.look(above);
             }
         }
+        self.look_behind_links(path);
+    }
+
+    /// Notes what stands above a path once the links on the way are followed, as far as there is anything.
+    fn look_behind_links(&mut self, path: &Path) {
+        let there = path.ancestors().find_map(|above| Some((above, self.host.resolve(above).ok()?)));
+        let Some((_, real)) = there.filter(|(above, real)| above != real) else { return };
+        for above in real.ancestors() {
+            if !self.files.contains_key(above) {
+                let _ = self.look(above);
+            }
+        }
     }
 
     /// Notes a file with its bytes, and gives the bytes.
