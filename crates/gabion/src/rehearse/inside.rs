@@ -12,6 +12,7 @@ use policy::{Admin, Password, Policy, Sudo};
 use probe::Outside;
 use report::verification::{Check, Verification};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::process::Signal;
 
 use super::Brief;
 use super::outcome::{self, Findings, Outcome};
@@ -35,6 +36,10 @@ const WATCHED: u16 = 61_113;
 const UDP_THAT_MATTER: &[u16] = &[53, 111, 123, 161, 1900, 5353, 5355];
 
 pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
+    // The stage that started this one ends with the person's own process, and this one with that: process 1 of a
+    // namespace takes no other signal from outside, and would go on attacking for nobody.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| failed("prctl", error))?;
     let mut text = Vec::new();
     std::io::stdin().read_to_end(&mut text).map_err(|error| failed("reading the brief", error))?;
     let brief: Brief = serde_json::from_slice(&text).map_err(|error| failed("reading the brief", error))?;
