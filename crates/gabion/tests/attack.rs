@@ -1,4 +1,10 @@
 //! Hostile and odd hosts: nothing of others is given away, nothing is half done, and nothing is left behind.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test: its helpers unwrap, and it works on a throwaway host"
+)]
 
 mod scene;
 
@@ -16,12 +22,13 @@ const REMOVE_DEPLOY: &str = "pkill -KILL -u deploy || true; userdel --force --re
 
 #[test]
 fn odd_hosts_are_refused_or_hardened_whole_and_put_back_whole() {
-    let Some(scene) = Scene::stage(Tree::bookworm) else { return };
+    let Some(mut scene) = Scene::stage(Tree::bookworm) else { return };
     a_link_to_somebody_elses_file_is_not_read_into_the_keys(&scene);
     homes_behind_a_link_are_homes(&scene);
     a_read_only_file_system_is_no_failed_rollback(&scene);
     a_damaged_transaction_hides_no_other(&scene);
     a_killed_rehearsal_leaves_nothing(&scene);
+    a_boot_undoes_though_the_installed_program_is_gone(&mut scene);
 }
 
 fn shell(scene: &Scene, script: &str) -> Output {
@@ -92,4 +99,14 @@ fn a_killed_rehearsal_leaves_nothing(scene: &Scene) {
     scene.signal("KILL");
     scene.wait_for("the end of the copy", || done(scene, running).is_empty());
     rehearsal.kill().unwrap();
+}
+
+fn a_boot_undoes_though_the_installed_program_is_gone(scene: &mut Scene) {
+    let before = Moment::of(&scene.host);
+    done(scene, APPLY);
+    done(scene, "rm /usr/local/sbin/gabion");
+    scene.host.reboot().unwrap();
+    assert_eq!(scene.states().last().map(String::as_str), Some("rolled-back"));
+    before.assert_same(&Moment::of(&scene.host), "after the boot");
+    scene.assert_password_login();
 }

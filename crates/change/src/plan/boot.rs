@@ -39,7 +39,9 @@ ConditionPathExists=/var/lib/gabion/transactions
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/local/sbin/gabion recover --boot
+# The second is there while a change is open, and outlives the first.
+ExecStart=/bin/sh -c 'for program in /usr/local/sbin/gabion /var/lib/gabion/transactions/*/gabion; do \\
+    if [ -x $$program ]; then exec $$program recover --boot; fi; done; exit 1'
 TimeoutStartSec=90
 
 [Install]

@@ -55,7 +55,7 @@ fn nothing_to_do(context: &Context, plan: &Plan) -> Exit {
         pending.iter().for_each(|id| {
             context.output.note(&format!(
                 "But {id} waits for its confirmation, and undoes itself without one: `gabion confirm`."
-            ))
+            ));
         });
         plan.notes.iter().for_each(|note| context.output.note(&format!("note: {note}")));
     }
