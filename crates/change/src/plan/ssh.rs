@@ -30,7 +30,8 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
         what: "the SSH server's policy".to_owned(),
         hint: error.to_string(),
     })?;
-    if wanted.settings.iter().chain(&wanted.match_all).any(|(keyword, _)| keyword == "AuthenticationMethods") {
+    if wanted.settings.iter().chain(&wanted.match_all).any(|(keyword, _)| keyword == "AuthenticationMethods")
+    {
         draft.note(
             "sshd asks for a password besides the key now (AuthenticationMethods), which password-login = false takes away: \
              a key alone will do afterwards. To keep the second factor, set password-login = true under [ssh]",

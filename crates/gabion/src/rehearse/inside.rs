@@ -193,7 +193,12 @@ impl<'c> Rehearsal<'c> {
     fn attack(&self, wanted: &FilterPolicy) -> Result<Seen, Failure> {
         let mut udp: Vec<u16> = UDP_THAT_MATTER.to_vec();
         udp.extend(
-            wanted.allow.iter().flat_map(|allow| &allow.ports).copied().filter_map(crate::attack::single_udp_port),
+            wanted
+                .allow
+                .iter()
+                .flat_map(|allow| &allow.ports)
+                .copied()
+                .filter_map(crate::attack::single_udp_port),
         );
         udp.extend(crate::attack::udp_listeners(&self.brief.machine));
         udp.sort_unstable();
