@@ -71,6 +71,12 @@ impl Tree {
         Self::of(Suite::Trixie)
     }
 
+    /// Where it is. Nobody writes there.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// The tree of `suite`, made anew where its recipe has changed.
     ///
     /// # Errors
