@@ -117,9 +117,9 @@ fn outside(name: &str) -> Result<(), Failed> {
 }
 
 /// Empty where the machine has an SSH server; otherwise the lab's tree, which has one and is laid over the machine's own.
-fn tree_with_a_server() -> Result<std::path::PathBuf, Failed> {
+fn tree_with_a_server() -> Result<PathBuf, Failed> {
     if Path::new(SSHD).exists() {
-        return Ok(std::path::PathBuf::new());
+        return Ok(PathBuf::new());
     }
     Ok(lab::Tree::bookworm()?.path().to_owned())
 }
