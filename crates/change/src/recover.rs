@@ -6,7 +6,7 @@ use crate::clock::Moment;
 use crate::engine::Transaction;
 use crate::error::{Error, Result};
 use crate::fault;
-use crate::journal::{Because, State, Store, TransactionId};
+use crate::journal::{Because, Journal, State, Store, Summary, TransactionId};
 use crate::perform::runs_systemd;
 use crate::program::Program;
 use crate::root::Root;
@@ -94,7 +94,17 @@ fn recover_all(root: &Root, now: &Moment, reloads: Reloads) -> Result<Vec<Recove
     Ok(recovered)
 }
 
+/// Nothing is left to be done, as far as the journal says; the plan, which may be of another version, is not asked.
+fn is_over(root: &Root, id: &TransactionId) -> Result<bool> {
+    let directory = Store::of(root).path(id);
+    let state = Summary::of(&Journal::read(&directory)?).state;
+    Ok(!state.is_open() && !timer::keeps_program(&directory))
+}
+
 fn recover_one(root: &Root, id: &TransactionId, now: &Moment, reloads: Reloads) -> Result<Option<Recovery>> {
+    if is_over(root, id)? {
+        return Ok(None);
+    }
     let mut transaction = Transaction::open(root, id, PATIENCE)?;
     fault::point("recover: opened");
     let summary = transaction.journal.summary();

@@ -423,3 +423,15 @@ fn what_needs_the_running_machine_is_refused_on_an_image() {
     let error = apply(&root, steps([Action::ProveLogins { logins: Vec::new() }]), WITHIN).unwrap_err();
     assert!(matches!(error, Error::NotLive { .. }), "{error}");
 }
+
+#[test]
+fn recovery_leaves_a_transaction_alone_that_is_over_even_if_its_plan_cannot_be_read() {
+    let directory = small_tree();
+    let root = Root::at(directory.path()).unwrap();
+    apply(&root, steps([write("/etc/new", "x", Before::Absent)]), Confirm::NotNeeded).unwrap();
+    let id = history(&root).unwrap().pop().unwrap().id;
+    let plan = directory.path().join("var/lib/gabion/transactions").join(id.to_string()).join("plan.json");
+    fs::write(plan, "of another version").unwrap();
+    assert!(recover(&root, &Moment::now()).unwrap().is_empty());
+    assert_eq!(fs::read(directory.path().join("etc/new")).unwrap(), b"x");
+}
