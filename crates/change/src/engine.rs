@@ -6,7 +6,6 @@ use std::time::Duration;
 use host::facts::WayIn;
 use serde::{Deserialize, Serialize};
 
-use crate::action::{Action, Risk};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::fault;
@@ -320,12 +319,4 @@ fn check_all(root: &Root, plan: &Plan, lock: &Lock) -> Result<()> {
         performer.tell(&mut earlier);
     }
     Ok(())
-}
-
-/// Whether a plan can cut off who is logged in, and so asks for a confirmation.
-pub fn needs_confirmation(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| match step.risk {
-        Risk::CutOff => true,
-        Risk::None => matches!(step.action, Action::LoadFirewall { .. } | Action::ReloadSsh { .. }),
-    })
 }

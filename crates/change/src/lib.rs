@@ -62,7 +62,7 @@ mod undo;
 
 pub use clock::Moment;
 pub use confirm::{Confirmation, Refusal, confirm, pending};
-pub use engine::{About, Confirm, Outcome, Progress, Transaction, needs_confirmation};
+pub use engine::{About, Confirm, Outcome, Progress, Transaction};
 pub use error::{Error, Result};
 pub use firewall::load_saved as load_saved_firewall;
 pub use history::{Past, history, plan_of};
