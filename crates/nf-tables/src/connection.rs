@@ -210,6 +210,7 @@ impl Connection {
     fn dump_stable(&mut self, only: Option<&TableId>) -> Result<Ruleset, Error> {
         for _ in 0..DUMP_ATTEMPTS {
             let generation = self.generation()?;
+            self.wait_for_commit()?;
             let tables = self.dump_tables(only);
             // A set that vanished in between is an error of no interest.
             if self.generation()? == generation {
@@ -217,6 +218,17 @@ impl Connection {
             }
         }
         Err(Error::Unstable)
+    }
+
+    /// Waits until the commit that is under way, if any, is over.
+    ///
+    /// A commit counts the generation up before it makes its rules the valid ones. A dump that begins between the
+    /// two tells old rules and new ones under the new number (`nf_tables_commit` in `nf_tables_api.c`). A batch of
+    /// nothing has to wait for the same mutex, and is handled before `sendmsg` returns.
+    fn wait_for_commit(&mut self) -> Result<(), Error> {
+        let first = self.socket.take_sequence(2);
+        let nothing = Batch::new().encode(first).map_err(netlink::Error::from)?;
+        Ok(self.socket.send(&nothing)?)
     }
 
     fn dump_tables(&mut self, only: Option<&TableId>) -> Result<Vec<TableDump>, Error> {
