@@ -212,6 +212,7 @@ impl Connection {
             let generation = self.generation()?;
             self.wait_for_commit()?;
             let tables = self.dump_tables(only);
+            self.wait_for_commit()?;
             // A set that vanished in between is an error of no interest.
             if self.generation()? == generation {
                 return Ok(Ruleset { generation, tables: tables? });
@@ -222,9 +223,10 @@ impl Connection {
 
     /// Waits until the commit that is under way, if any, is over.
     ///
-    /// A commit counts the generation up before it makes its rules the valid ones. A dump that begins between the
-    /// two tells old rules and new ones under the new number (`nf_tables_commit` in `nf_tables_api.c`). A batch of
-    /// nothing has to wait for the same mutex, and is handled before `sendmsg` returns.
+    /// A commit makes its rules the valid ones and counts the generation up in two steps, in an order that differs
+    /// between kernels (`nf_tables_commit` in `nf_tables_api.c`). A dump that runs across the first of them tells old
+    /// rules and new ones, and where it begins or ends between the two, the number is the same before and after. A
+    /// batch of nothing has to wait for the commit's mutex, and is handled before `sendmsg` returns.
     fn wait_for_commit(&mut self) -> Result<(), Error> {
         let first = self.socket.take_sequence(2);
         let nothing = Batch::new().encode(first).map_err(netlink::Error::from)?;
