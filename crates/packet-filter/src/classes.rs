@@ -5,10 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use nf_tables::{BitwiseOp, CmpOp, Data, Family, MetaKey, PayloadBase, RangeOp, TableDump};
+use nf_tables::{
+    BitwiseOp, CmpOp, CtDirection, CtKey, Data, Family, MetaKey, PayloadBase, RangeOp, TableDump,
+};
 
 use crate::contents::Contents;
-use crate::facts::{Field, IPV4, IPV6, interface_number, network_layout, transport_layout};
+use crate::facts::{DNAT, Field, IPV4, IPV6, interface_number, network_layout, transport_layout};
 use crate::packet::{State, protocol};
 use crate::ranges::Ranges;
 use crate::statement::{Change, Operand, Part, Source, Statement, Target, statements};
@@ -52,6 +54,7 @@ fn representatives<'q>(field: Field, ipv6: bool, asked: impl Iterator<Item = &'q
     match field {
         Field::Family => return vec![IPV4, IPV6],
         Field::State => return State::ALL.iter().map(|state| u128::from(state.bit())).collect(),
+        Field::Status => return vec![0, DNAT],
         _ => {}
     }
     let highest = match field.bytes(ipv6) {
@@ -99,13 +102,15 @@ fn favourites(field: Field, ipv6: bool) -> Vec<u128> {
     match field {
         Field::InputName | Field::OutputName => vec![interface_number("eth0"), interface_number("lo")],
         Field::Source => address(0xc633_6407, 7),
-        Field::Destination => address(0xc000_0201, 1),
+        Field::Destination | Field::OriginalDestination => address(0xc000_0201, 1),
         Field::SourcePort => vec![40_000],
-        Field::DestinationPort => vec![9],
+        Field::DestinationPort | Field::OriginalPort => vec![9],
         Field::HopLimit => vec![64],
         Field::Protocol => vec![132],
         Field::TcpFlags => vec![2],
-        Field::Family | Field::State | Field::IcmpKind | Field::IcmpCode | Field::Mark => Vec::new(),
+        Field::Family | Field::State | Field::Status | Field::IcmpKind | Field::IcmpCode | Field::Mark => {
+            Vec::new()
+        }
     }
 }
 
@@ -219,7 +224,7 @@ impl Asker<'_, '_> {
     fn ask_part(&mut self, part: &Part<'_>, ranges: &[ByteRange]) -> Option<()> {
         for (field, family, at) in self.fields(part)? {
             // States are all told apart anyway, and the family is always known.
-            if matches!(field, Field::State | Field::Family) {
+            if matches!(field, Field::State | Field::Family | Field::Status) {
                 continue;
             }
             let size = field.bytes(family == Some(true));
@@ -258,7 +263,14 @@ impl Asker<'_, '_> {
                 MetaKey::InputIndex | MetaKey::OutputIndex | MetaKey::Protocol => return None,
                 _ => Vec::new(),
             },
-            Source::Ct(ct) if ct.key == nf_tables::CtKey::State => vec![(Field::State, None, 0)],
+            Source::Ct(ct) if ct.key == CtKey::State => vec![(Field::State, None, 0)],
+            Source::Ct(ct) if ct.key == CtKey::Status => vec![(Field::Status, None, 0)],
+            Source::Ct(ct) if ct.direction == Some(CtDirection::Original) => match ct.key {
+                CtKey::ProtocolDestination => vec![(Field::OriginalPort, None, 0)],
+                CtKey::DestinationIp => vec![(Field::OriginalDestination, Some(false), 0)],
+                CtKey::DestinationIp6 => vec![(Field::OriginalDestination, Some(true), 0)],
+                _ => Vec::new(),
+            },
             Source::Payload { base: PayloadBase::Network, offset, .. } => {
                 let mut found = Vec::new();
                 for &ipv6 in families {

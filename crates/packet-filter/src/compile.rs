@@ -54,8 +54,8 @@ pub fn compile(policy: &FilterPolicy) -> Compiled {
 #[must_use]
 pub fn compile_named(policy: &FilterPolicy, table: &str) -> Compiled {
     let mut builder = Builder::new(policy, table);
-    builder.input();
-    builder.forward();
+    let published = builder.input();
+    builder.forward(published);
     if policy.ipv6 == Ipv6::Reject {
         builder.output();
     }
@@ -89,7 +89,8 @@ impl<'p> Builder<'p> {
         self.dump
     }
 
-    fn input(&mut self) {
+    /// Gives the rules that decide about published ports by the same entries.
+    fn input(&mut self) -> Vec<Rule> {
         let mut rules = vec![
             RuleBuilder::new().input_is("lo").verdict(Verdict::Accept).comment("loopback"),
             // The place of bans: `jump bans`, before established flows, so that a ban ends them too.
@@ -106,10 +107,11 @@ impl<'p> Builder<'p> {
         let code = IcmpxCode::PortUnreachable;
         rules.extend(refusal(self.policy.inbound, code, "refuse what nothing allows"));
         self.base_chain("input", HookPoint::Input, Policy::Drop, rules);
-        let (tcp, udp) = self.services();
+        let services = self.services();
         for (family, chain) in families {
-            self.input_of(family, chain, tcp, udp);
+            self.input_of(family, chain, services.tcp, services.udp);
         }
+        services.published
     }
 
     /// The chain of a family: spoofed loopback, states, protocols, the log.
@@ -208,14 +210,24 @@ impl<'p> Builder<'p> {
         self.chain("input-udp-ipv6", rules);
     }
 
-    fn forward(&mut self) {
+    fn forward(&mut self, published: Vec<Rule>) {
         self.state_map("forward-states", Verdict::Drop);
         let mut rules = Vec::new();
         let by_state = match self.policy.ipv6 {
             Ipv6::Same => RuleBuilder::new(),
             Ipv6::Reject => RuleBuilder::new().family_is(IpFamily::V4),
         };
-        rules.push(by_state.state().dispatch("forward-states").comment(ESTABLISHED_FIRST));
+        rules.push(by_state.clone().state().dispatch("forward-states").comment(ESTABLISHED_FIRST));
+        if !published.is_empty() {
+            let jump = Verdict::Jump("forward-published".to_owned());
+            rules.push(
+                by_state
+                    .is_published()
+                    .verdict(jump)
+                    .comment("published ports, by the port that was asked for"),
+            );
+            self.chain("forward-published", published);
+        }
         let families: &[IpFamily] = match self.policy.ipv6 {
             Ipv6::Same => &[IpFamily::V4, IpFamily::V6],
             Ipv6::Reject => &[IpFamily::V4],

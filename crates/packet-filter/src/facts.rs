@@ -37,10 +37,19 @@ pub(crate) enum Field {
     HopLimit,
     /// The packet's mark.
     Mark,
+    /// [`DNAT`] where the flow's destination was translated, 0 where it was not. Of `ct status`, this bit alone is known.
+    Status,
+    /// The destination that the sender of the flow's first packet had written.
+    OriginalDestination,
+    /// The port that the sender of the flow's first packet had written.
+    OriginalPort,
 }
 
+/// `IPS_DST_NAT` of `nf_conntrack_common.h`.
+pub(crate) const DNAT: u128 = 0x20;
+
 impl Field {
-    pub(crate) const COUNT: usize = 14;
+    pub(crate) const COUNT: usize = 17;
 
     pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::InputName,
@@ -57,6 +66,9 @@ impl Field {
         Self::State,
         Self::HopLimit,
         Self::Mark,
+        Self::Status,
+        Self::OriginalDestination,
+        Self::OriginalPort,
     ];
 
     pub(crate) const fn index(self) -> usize {
@@ -67,15 +79,15 @@ impl Field {
     pub(crate) const fn bytes(self, ipv6: bool) -> usize {
         match self {
             Self::InputName | Self::OutputName => 16,
-            Self::Source | Self::Destination => {
+            Self::Source | Self::Destination | Self::OriginalDestination => {
                 if ipv6 {
                     16
                 } else {
                     4
                 }
             }
-            Self::SourcePort | Self::DestinationPort => 2,
-            Self::State | Self::Mark => 4,
+            Self::SourcePort | Self::DestinationPort | Self::OriginalPort => 2,
+            Self::State | Self::Mark | Self::Status => 4,
             Self::Family
             | Self::Protocol
             | Self::IcmpKind
@@ -145,7 +157,30 @@ impl Facts for Packet {
             Field::State => Some(u128::from(self.state.bit())),
             Field::HopLimit => Some(u128::from(self.hop_limit)),
             Field::Mark => Some(u128::from(self.mark)),
+            Field::Status => Some(if self.published_from.is_some() { DNAT } else { 0 }),
+            Field::OriginalDestination => match self.published_from {
+                Some(original) => Some(crate::ranges::address_number(original.ip())),
+                None => self.if_it_opens_its_flow(Field::Destination)?,
+            },
+            Field::OriginalPort => match (self.payload, self.published_from) {
+                (Payload::Tcp { .. } | Payload::Udp { .. }, Some(original)) => {
+                    Some(u128::from(original.port()))
+                }
+                (Payload::Tcp { .. } | Payload::Udp { .. }, None) => {
+                    self.if_it_opens_its_flow(Field::DestinationPort)?
+                }
+                // In place of a port, connection tracking keeps an ICMP type and code, or whatever the protocol has.
+                (Payload::Icmp { .. } | Payload::Icmpv6 { .. } | Payload::Other(_), _) => None,
+            },
         })
+    }
+}
+
+impl Packet {
+    /// A field that is the same in the first packet of the flow, if this is that packet: of any other it is not known
+    /// which way it goes.
+    fn if_it_opens_its_flow(&self, field: Field) -> Result<Option<u128>, Need> {
+        if self.state == crate::packet::State::New { self.get(field) } else { Ok(None) }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::facts::{Facts, Field, Need, interface_number};
+use crate::facts::{DNAT, Facts, Field, Need, interface_number};
 use crate::packet::{Hook, Packet, State, protocol};
 use crate::policy::{Allow, FilterPolicy, Ipv6, PINGS_PER_SECOND, Refusal, Transport};
 use crate::ranges::{Ranges, addresses};
@@ -146,6 +146,18 @@ fn service(
     {
         return Ok(Answer::Accept);
     }
+    entries(policy, transport, port, ipv6, refused, facts)
+}
+
+/// What the `allow` entries say of a packet to that port.
+fn entries(
+    policy: &FilterPolicy,
+    transport: Transport,
+    port: Option<u128>,
+    ipv6: bool,
+    refused: Manner,
+    facts: &impl Facts,
+) -> Result<Answer, Need> {
     let mut rates = BTreeSet::new();
     for allow in &policy.allow {
         let ports = ports(allow, transport);
@@ -177,7 +189,26 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> 
     if state == bit(State::Invalid) {
         return Ok(Answer::Refuse(Manner::Silently));
     }
-    Ok(Answer::Refuse(manner(policy.forward, facts)?))
+    let refused = manner(policy.forward, facts)?;
+    if state == bit(State::New) && facts.get(Field::Status)? == Some(DNAT) {
+        return published(policy, refused, facts);
+    }
+    Ok(Answer::Refuse(refused))
+}
+
+/// A flow that a NAT rule of somebody's sends through this host, as to a published port of a container: the entries decide
+/// by the port that its sender asked for.
+fn published(policy: &FilterPolicy, refused: Manner, facts: &impl Facts) -> Result<Answer, Need> {
+    let transport = facts.get(Field::Protocol)?;
+    let transport = if transport == Some(u128::from(protocol::TCP)) {
+        Transport::Tcp
+    } else if transport == Some(u128::from(protocol::UDP)) {
+        Transport::Udp
+    } else {
+        return Ok(Answer::Refuse(refused));
+    };
+    let port = facts.get(Field::OriginalPort)?;
+    entries(policy, transport, port, facts.is_ipv6()?, refused, facts)
 }
 
 fn outbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
@@ -253,6 +284,7 @@ pub(crate) fn questions(policy: &FilterPolicy) -> Vec<(Field, Option<bool>, Rang
     for allow in &policy.allow {
         for transport in [Transport::Tcp, Transport::Udp] {
             asked.push((Field::DestinationPort, None, ports(allow, transport)));
+            asked.push((Field::OriginalPort, None, ports(allow, transport)));
         }
         for ipv6 in [false, true] {
             asked.push((Field::Source, Some(ipv6), addresses(&allow.from, ipv6)));

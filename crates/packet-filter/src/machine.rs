@@ -78,6 +78,8 @@ pub(crate) struct Changes {
     state: Change<u32>,
     destination: Change<u128>,
     destination_port: Change<u16>,
+    /// The destination was translated.
+    published: Change<()>,
     bytes: bool,
 }
 

@@ -25,6 +25,10 @@ pub struct Packet {
     pub hop_limit: u8,
     /// The packet's mark (`meta mark`).
     pub mark: u32,
+    /// Where its flow was addressed to before a NAT rule (DNAT) sent it here, as to a published container port; `None`
+    /// for a flow whose destination was not translated. The port is 0 for a protocol without ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_from: Option<SocketAddr>,
 }
 
 /// Source and destination, of one family.
@@ -247,7 +251,16 @@ impl Packet {
     /// A packet that opens a flow (state new), on no interface yet.
     #[must_use]
     pub const fn new(addresses: Addresses, payload: Payload) -> Self {
-        Self { input: None, output: None, addresses, payload, state: State::New, hop_limit: 64, mark: 0 }
+        Self {
+            input: None,
+            output: None,
+            addresses,
+            payload,
+            state: State::New,
+            hop_limit: 64,
+            mark: 0,
+            published_from: None,
+        }
     }
 
     /// The first packet of a TCP connection.
@@ -307,6 +320,13 @@ impl Packet {
         self.hop_limit = hop_limit;
         self
     }
+
+    /// The same, after a NAT rule has sent it here: its sender had addressed it to `original`.
+    #[must_use]
+    pub const fn published_from(mut self, original: SocketAddr) -> Self {
+        self.published_from = Some(original);
+        self
+    }
 }
 
 impl fmt::Display for Packet {
@@ -332,6 +352,9 @@ impl fmt::Display for Packet {
         }
         if let Some(name) = &self.output {
             write!(f, " out by {name}")?;
+        }
+        if let Some(original) = self.published_from {
+            write!(f, ", published from {original}")?;
         }
         write!(f, ", {}", self.state.name())?;
         if self.hop_limit != 64 {

@@ -6,11 +6,12 @@
 //! some field, agreement on these packets is agreement on all.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::classes::{Classes, Unsplittable, questions};
 use crate::compile::Compiled;
 use crate::decide::{Decision, Machine, uncertainty, verdict};
-use crate::facts::{Facts, Field, IPV6, Need, interface_name};
+use crate::facts::{DNAT, Facts, Field, IPV6, Need, interface_name};
 use crate::intent::{self, Answer, Manner};
 use crate::machine::{Cause, Effect, End};
 use crate::packet::{Addresses, Hook, Packet, Payload, State, protocol};
@@ -190,10 +191,14 @@ impl Facts for Partial {
             Field::SourcePort
             | Field::DestinationPort
             | Field::TcpFlags
+            | Field::OriginalPort
             | Field::IcmpKind
             | Field::IcmpCode => {
                 let protocol = self.get(Field::Protocol)?;
-                if !crate::facts::transport_layout(protocol.unwrap_or(0)).iter().any(|(has, _)| *has == field)
+                let known_as = if field == Field::OriginalPort { Field::DestinationPort } else { field };
+                if !crate::facts::transport_layout(protocol.unwrap_or(0))
+                    .iter()
+                    .any(|(has, _)| *has == known_as)
                 {
                     return Ok(None);
                 }
@@ -201,7 +206,7 @@ impl Facts for Partial {
             _ => {}
         }
         // A class of addresses is one of a family.
-        if matches!(field, Field::Source | Field::Destination) {
+        if matches!(field, Field::Source | Field::Destination | Field::OriginalDestination) {
             self.get(Field::Family)?;
         }
         match self.0[field.index()] {
@@ -222,8 +227,7 @@ impl Partial {
             value(field).and_then(|value| u16::try_from(value).ok()).unwrap_or(default)
         };
         let addresses = if value(Field::Family) == Some(IPV6) {
-            let address =
-                |field, default: u128| std::net::Ipv6Addr::from_bits(value(field).unwrap_or(default));
+            let address = |field, default: u128| Ipv6Addr::from_bits(value(field).unwrap_or(default));
             Addresses::Ipv6 {
                 source: address(Field::Source, 0x2001_0db8 << 96 | 7),
                 destination: address(Field::Destination, 0x2001_0db8 << 96 | 1),
@@ -231,7 +235,7 @@ impl Partial {
         } else {
             let address = |field, default: u32| {
                 let bits = value(field).and_then(|value| u32::try_from(value).ok());
-                std::net::Ipv4Addr::from_bits(bits.unwrap_or(default))
+                Ipv4Addr::from_bits(bits.unwrap_or(default))
             };
             Addresses::Ipv4 {
                 source: address(Field::Source, 0xc633_6407),
@@ -262,7 +266,24 @@ impl Partial {
             state: state.unwrap_or(State::New),
             hop_limit: small(Field::HopLimit, 64),
             mark: value(Field::Mark).and_then(|mark| u32::try_from(mark).ok()).unwrap_or(0),
+            published_from: (value(Field::Status) == Some(DNAT)).then(|| self.original()),
         }
+    }
+}
+
+impl Partial {
+    /// Where a published packet was addressed to.
+    fn original(&self) -> SocketAddr {
+        let value = |field: Field| self.0[field.index()];
+        let address = value(Field::OriginalDestination);
+        let address: IpAddr = if value(Field::Family) == Some(IPV6) {
+            Ipv6Addr::from_bits(address.unwrap_or(0x2001_0db8 << 96 | 2)).into()
+        } else {
+            let bits = address.and_then(|value| u32::try_from(value).ok());
+            Ipv4Addr::from_bits(bits.unwrap_or(0xc000_0202)).into()
+        };
+        let port = value(Field::OriginalPort).and_then(|value| u16::try_from(value).ok());
+        SocketAddr::new(address, port.unwrap_or(9))
     }
 }
 

@@ -5,7 +5,7 @@
 #[path = "support/policies.rs"]
 mod policies;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 use nf_tables::{
@@ -112,8 +112,13 @@ fn packet() -> impl Strategy<Value = Packet> {
     let state = proptest::sample::select(State::ALL.to_vec());
     let interface = || prop_oneof![Just(None), Just(Some("lo".to_owned())), Just(Some("eth0".to_owned()))];
     let hop_limit = prop_oneof![Just(255_u8), Just(64), any::<u8>()];
-    (addresses, payload, state, interface(), interface(), hop_limit, any::<u32>()).prop_map(
-        |(addresses, payload, state, input, output, hop_limit, mark)| Packet {
+    let published = option::of((v4(), v6(), port()));
+    (addresses, payload, state, interface(), interface(), hop_limit, any::<u32>(), published).prop_map(
+        |(addresses, payload, state, input, output, hop_limit, mark, published)| Packet {
+            published_from: published.map(|(v4, v6, port)| match addresses {
+                Addresses::Ipv4 { .. } => SocketAddr::new(v4.into(), port),
+                Addresses::Ipv6 { .. } => SocketAddr::new(v6.into(), port),
+            }),
             input,
             output,
             addresses,

@@ -18,6 +18,17 @@ const METER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest part of a chain's name that stems from an entry's.
 const NAME_MAX: usize = 24;
 
+/// What the entries make.
+#[derive(Default)]
+pub(super) struct Services {
+    /// There is a chain for TCP.
+    pub(super) tcp: bool,
+    /// There is a chain for UDP.
+    pub(super) udp: bool,
+    /// For flows that NAT has sent elsewhere: dispatch by the port that was asked for.
+    pub(super) published: Vec<Rule>,
+}
+
 /// Ports from one to another, and the entries that allow them.
 struct Stretch {
     first: u16,
@@ -26,8 +37,9 @@ struct Stretch {
 }
 
 impl Builder<'_> {
-    /// Makes the chains and maps of all entries; gives whether there are any for TCP and for UDP.
-    pub(super) fn services(&mut self) -> (bool, bool) {
+    /// Makes the chains and maps of all entries.
+    pub(super) fn services(&mut self) -> Services {
+        let mut services = Services::default();
         let mut names = Names::default();
         let entries: Vec<String> =
             self.policy.allow.iter().map(|allow| names.fresh(&slug(&allow.name))).collect();
@@ -54,10 +66,14 @@ impl Builder<'_> {
                 self.set(set, elements);
                 let rule = RuleBuilder::new().destination_port(number).dispatch(map).comment("by port");
                 dispatches.push((chain, rule));
+                let original = RuleBuilder::new().original_port(number).dispatch(map);
+                services.published.push(original.comment("by the port that was asked for"));
+                match transport {
+                    Transport::Tcp => services.tcp = true,
+                    Transport::Udp => services.udp = true,
+                }
             }
         }
-        let has = |wanted: &str| dispatches.iter().any(|(chain, _)| *chain == wanted);
-        let transports = (has("input-tcp"), has("input-udp"));
         for (chain, rule) in dispatches {
             self.chain(chain, vec![rule]);
         }
@@ -72,7 +88,7 @@ impl Builder<'_> {
         for (entry, chain) in entries.iter().enumerate().filter(|(entry, _)| is_used[*entry]) {
             self.entry(entry, chain);
         }
-        transports
+        services
     }
 
     /// The chain that decides about a stretch of ports.

@@ -1,8 +1,8 @@
 //! Rules, one condition after the other, in the expressions that `nft` would make, so that `nft list` reads them back.
 
 use nf_tables::{
-    Bitwise, Cmp, CmpOp, Counter, Ct, CtKey, Dynset, DynsetOp, Expression, Immediate, Limit, LimitKind, Log,
-    Lookup, Meta, MetaKey, Payload, PayloadBase, Register, Reject, Rule, Verdict,
+    Bitwise, Cmp, CmpOp, Counter, Ct, CtDirection, CtKey, Dynset, DynsetOp, Expression, Immediate, Limit,
+    LimitKind, Log, Lookup, Meta, MetaKey, Payload, PayloadBase, Register, Reject, Rule, Verdict,
 };
 
 use crate::packet::protocol;
@@ -55,6 +55,8 @@ pub(super) struct RuleBuilder {
 }
 
 const KEY: Register = Register::R1;
+/// `nf_conntrack_common.h`: the destination of the flow was translated.
+const IPS_DST_NAT: u32 = 0x20;
 
 impl RuleBuilder {
     pub(super) fn new() -> Self {
@@ -135,6 +137,24 @@ impl RuleBuilder {
     /// Loads the state of the connection.
     pub(super) fn state(self) -> Self {
         self.with(Expression::Ct(Ct { key: CtKey::State, direction: None, dreg: KEY }))
+    }
+
+    /// Goes on with a flow whose destination a NAT rule has changed, as that of a published container port.
+    pub(super) fn is_published(self) -> Self {
+        let mask = Expression::Bitwise(Bitwise::mask(KEY, IPS_DST_NAT.to_ne_bytes().to_vec()));
+        self.with(Expression::Ct(Ct { key: CtKey::Status, direction: None, dreg: KEY }))
+            .with(mask)
+            .with(Expression::Cmp(Cmp { sreg: KEY, op: CmpOp::Ne, data: vec![0; 4] }))
+    }
+
+    /// Loads the port that a TCP or UDP packet was to before a NAT rule changed that.
+    pub(super) fn original_port(self, number: u8) -> Self {
+        let direction = Some(CtDirection::Original);
+        self.protocol_is(number).with(Expression::Ct(Ct {
+            key: CtKey::ProtocolDestination,
+            direction,
+            dreg: KEY,
+        }))
     }
 
     /// Makes sure of the family, once.

@@ -1,10 +1,11 @@
 //! What the expressions that load put into registers.
 
-use nf_tables::{Ct, CtKey, Meta, MetaKey, Payload, PayloadBase, Register};
+use nf_tables::{Ct, CtDirection, CtKey, Meta, MetaKey, Payload, PayloadBase, Register};
 
 use super::registers::Registers;
 use super::{Change, Walk};
-use crate::facts::{Facts, Field, Need, interface_number, network_layout, transport_layout};
+use crate::facts::{DNAT, Facts, Field, Need, interface_number, network_layout, transport_layout};
+use crate::packet::State;
 use crate::statement::{ct_length, meta_length};
 
 impl<F: Facts> Walk<'_, '_, F> {
@@ -73,19 +74,61 @@ impl<F: Facts> Walk<'_, '_, F> {
         }
     }
 
-    pub(super) fn load_ct(&self, registers: &mut Registers, ct: &Ct) -> Result<(), Need> {
-        match (ct.key, self.state()?) {
-            (CtKey::State, Some(state)) => {
-                registers.store(ct.dreg, &state.to_ne_bytes());
-                Ok(())
-            }
-            (CtKey::L3Protocol, _) => self.store_field(registers, ct.dreg, Field::Family, Order::Network),
-            (CtKey::Protocol, _) => self.store_field(registers, ct.dreg, Field::Protocol, Order::Network),
-            _ => {
-                registers.store_unknown(ct.dreg, ct_length(ct));
-                Ok(())
-            }
+    /// Gives whether the rule goes on: nothing but the state is to be had of a packet without a connection.
+    pub(super) fn load_ct(&self, registers: &mut Registers, ct: &Ct) -> Result<bool, Need> {
+        let state = self.state()?;
+        if let (CtKey::State, Some(state)) = (ct.key, state) {
+            registers.store(ct.dreg, &state.to_ne_bytes());
+            return Ok(true);
         }
+        if [State::Invalid, State::Untracked].iter().any(|none| state == Some(none.bit())) {
+            return Ok(false);
+        }
+        let original = ct.direction == Some(CtDirection::Original);
+        match ct.key {
+            CtKey::L3Protocol => self.store_field(registers, ct.dreg, Field::Family, Order::Network)?,
+            CtKey::Protocol => self.store_field(registers, ct.dreg, Field::Protocol, Order::Network)?,
+            CtKey::Status => match self.is_published()? {
+                Some(published) => {
+                    registers.store_bit(ct.dreg, if published { IPS_DST_NAT } else { 0 }, IPS_DST_NAT);
+                }
+                None => registers.store_unknown(ct.dreg, 4),
+            },
+            CtKey::ProtocolDestination if original => {
+                self.store_original(registers, ct.dreg, Field::OriginalPort, 2)?;
+            }
+            CtKey::DestinationIp if original && !self.facts.is_ipv6()? => {
+                self.store_original(registers, ct.dreg, Field::OriginalDestination, 4)?;
+            }
+            CtKey::DestinationIp6 if original && self.facts.is_ipv6()? => {
+                self.store_original(registers, ct.dreg, Field::OriginalDestination, 16)?;
+            }
+            _ => registers.store_unknown(ct.dreg, ct_length(ct)),
+        }
+        Ok(true)
+    }
+
+    /// Whether a NAT rule has changed the destination of the flow.
+    fn is_published(&self) -> Result<Option<bool>, Need> {
+        match self.changes.published {
+            Change::None => Ok(self.facts.get(Field::Status)?.map(|status| status == DNAT)),
+            Change::To(()) => Ok(Some(true)),
+            Change::Unknown => Ok(None),
+        }
+    }
+
+    fn store_original(
+        &self,
+        registers: &mut Registers,
+        dreg: Register,
+        field: Field,
+        size: usize,
+    ) -> Result<(), Need> {
+        match self.facts.get(field)? {
+            Some(value) => registers.store(dreg, &value.to_be_bytes()[16 - size..]),
+            None => registers.store_unknown(dreg, size),
+        }
+        Ok(())
     }
 
     pub(super) fn load_payload(&self, registers: &mut Registers, payload: &Payload) -> Result<(), Need> {
@@ -175,6 +218,9 @@ impl<F: Facts> Walk<'_, '_, F> {
         Ok(())
     }
 }
+
+/// [`DNAT`] as it stands in a register.
+const IPS_DST_NAT: u32 = DNAT as u32;
 
 /// In which order the bytes of a number stand in a register.
 #[derive(Debug, Clone, Copy)]

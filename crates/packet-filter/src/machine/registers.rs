@@ -7,6 +7,8 @@ pub(super) struct Registers {
     known: u64,
     /// Here is the index of an interface that is not loopback: unknown, but not 1.
     other_interface: Option<usize>,
+    /// Of this byte, these bits are known and no others.
+    known_bits: Option<(usize, u8)>,
 }
 
 /// Bytes of which not all may be known.
@@ -14,6 +16,7 @@ pub(super) struct Registers {
 pub(super) struct Value<'r> {
     pub(super) bytes: &'r [u8],
     known: u64,
+    known_bits: Option<(usize, u8)>,
     pub(super) is_other_interface: bool,
 }
 
@@ -51,7 +54,7 @@ impl From<bool> for Tri {
 
 impl Registers {
     pub(super) const fn new() -> Self {
-        Self { bytes: [0; 64], known: 0, other_interface: None }
+        Self { bytes: [0; 64], known: 0, other_interface: None, known_bits: None }
     }
 
     /// Stores bytes, and zeros up to the end of the last 4-byte slot, as the kernel does.
@@ -64,6 +67,7 @@ impl Registers {
         let Some(start) = start(register) else { return };
         let end = (start + bytes.len().next_multiple_of(4)).min(64);
         self.other_interface = self.other_interface.filter(|&at| at < start || at >= end);
+        self.known_bits = self.known_bits.filter(|&(at, _)| at < start || at >= end);
         for at in start..end {
             let nth = at - start;
             self.bytes[at] = bytes.get(nth).copied().unwrap_or(0);
@@ -82,12 +86,25 @@ impl Registers {
         self.other_interface = start(register);
     }
 
+    /// Stores a number of the machine's order of which only one bit is known: that of `bit`, which is set in `number` or not.
+    pub(super) fn store_bit(&mut self, register: Register, number: u32, bit: u32) {
+        self.store_unknown(register, 4);
+        let place = bit.to_ne_bytes().iter().position(|byte| *byte != 0);
+        if let (Some(start), Some(nth)) = (start(register), place) {
+            let at = (start + nth).min(63);
+            self.bytes[at] = number.to_ne_bytes()[nth];
+            self.known_bits = Some((at, bit.to_ne_bytes()[nth]));
+        }
+    }
+
     /// What the register holds; shorter than `length` where it goes beyond the last.
     pub(super) fn value(&self, register: Register, length: usize) -> Value<'_> {
         let start = start(register).unwrap_or(64);
         let bytes = &self.bytes[start..(start + length).min(64)];
         let known = self.known.checked_shr(u32::try_from(start).unwrap_or(64)).unwrap_or(0);
-        Value { bytes, known, is_other_interface: self.other_interface == Some(start) }
+        let known_bits =
+            self.known_bits.and_then(|(at, bits)| at.checked_sub(start).map(|nth| (nth, bits)));
+        Value { bytes, known, known_bits, is_other_interface: self.other_interface == Some(start) }
     }
 }
 
@@ -100,8 +117,16 @@ impl Value<'_> {
         at < self.bytes.len() && self.known >> at & 1 == 1
     }
 
-    pub(super) const fn known_bits(&self) -> u64 {
-        self.known
+    /// The bytes that are known once `mask` is on them, a bit each.
+    pub(super) fn known_under(&self, mask: &[u8]) -> u64 {
+        let mut known = self.known;
+        for at in 0..self.bytes.len() {
+            let known_bits = self.known_bits.filter(|&(byte, _)| byte == at).map_or(0, |(_, bits)| bits);
+            if mask.get(at).copied().unwrap_or(0) & !known_bits == 0 {
+                known |= 1 << at;
+            }
+        }
+        known
     }
 
     /// All its bytes, if they are known.

@@ -103,7 +103,9 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 running.note_unknown(cause, meta.dreg, meta_length(meta.key))
             }
             Expression::Ct(ct) => {
-                self.load_ct(registers, ct)?;
+                if !self.load_ct(registers, ct)? {
+                    return Ok(Step::NoMatch);
+                }
                 running.note_unknown(cause, ct.dreg, ct_length(ct))
             }
             Expression::Payload(payload) => {
@@ -128,6 +130,16 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             Expression::Immediate(immediate) => immediate_step(registers, immediate),
             Expression::Bitwise(bitwise) => {
                 change_bits(registers, bitwise);
+                // What was not known before may be settled by the mask, as one bit of `ct status`.
+                let length = usize::try_from(bitwise.length).unwrap_or(64);
+                let is_settled = registers.value(bitwise.dreg, length).all().is_some();
+                if let Some(&Cause::Expression(at, loaded)) = running.unknown.last()
+                    && is_settled
+                    && bitwise.sreg == bitwise.dreg
+                    && (at, loaded + 1) == (running.at, nth)
+                {
+                    running.unknown.pop();
+                }
                 Step::Next
             }
             Expression::Byteorder(byteorder) => {
@@ -185,6 +197,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             }
             Expression::Redirect(redirect) => {
                 let port = redirect.port_min.and_then(|register| port_in(&running.registers, register));
+                self.changes.published = change(for_certain, Some(()));
                 self.changes.destination = Change::Unknown;
                 if redirect.port_min.is_some() {
                     self.changes.destination_port = change(for_certain, port);
@@ -198,7 +211,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 Matched::Known(Tri::Maybe) => self.depends(running, cause, false),
                 Matched::Depends(assumed) => self.depends(running, cause, assumed),
             },
-            Expression::Target(target) => self.target(running, target, cause)?,
+            Expression::Target(target) => self.target(running, target, cause, for_certain)?,
             Expression::Unknown { name, .. } => match name.as_str() {
                 "last" | "dup" => Step::Next,
                 _ => self.depends(running, cause, false),
@@ -308,13 +321,20 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             let address = registers.value(register, length).all().map(big_endian);
             self.changes.destination = change(for_certain, address);
         }
+        self.changes.published = change(for_certain, Some(()));
         if let Some(register) = nat.port_min {
             self.changes.destination_port = change(for_certain, port_in(registers, register));
         }
     }
 
     /// A target of the old `x_tables`.
-    fn target(&mut self, running: &mut Running, target: &Target, cause: Cause) -> Result<Step<'a>, Need> {
+    fn target(
+        &mut self,
+        running: &mut Running,
+        target: &Target,
+        cause: Cause,
+        for_certain: bool,
+    ) -> Result<Step<'a>, Need> {
         Ok(match target.name.as_str() {
             "LOG" | "NFLOG" | "CONNMARK" | "TCPMSS" | "CLASSIFY" | "DSCP" | "TOS" | "SECMARK" | "SET"
             | "LED" => Step::Next,
@@ -328,6 +348,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             }
             "REJECT" => Step::Ends(vec![Effect::Reject(compat::reject(target, self.facts.is_ipv6()?))]),
             "DNAT" | "REDIRECT" => {
+                self.changes.published = change(for_certain, Some(()));
                 self.changes.destination = Change::Unknown;
                 self.changes.destination_port = Change::Unknown;
                 Step::Ends(vec![Effect::Accept])
@@ -395,25 +416,22 @@ fn change_bits(registers: &mut Registers, bitwise: &Bitwise) {
     let value = registers.value(bitwise.sreg, length);
     let mut out = [0; 64];
     let length = value.bytes.len();
-    let mut known = value.known_bits();
+    let mut known = 0;
     match &bitwise.op {
         BitwiseOp::MaskXor { mask, xor } => {
+            known = value.known_under(mask);
             for (at, byte) in value.bytes.iter().enumerate() {
                 let (mask, xor) = (mask.get(at).copied().unwrap_or(0), xor.get(at).copied().unwrap_or(0));
                 out[at] = byte & mask ^ xor;
-                if mask == 0 {
-                    known |= 1 << at;
-                }
             }
         }
-        BitwiseOp::ShiftLeft(bits) => match value.all() {
-            Some(bytes) => shift(bytes, *bits, &mut out, true),
-            None => known = 0,
-        },
-        BitwiseOp::ShiftRight(bits) => match value.all() {
-            Some(bytes) => shift(bytes, *bits, &mut out, false),
-            None => known = 0,
-        },
+        BitwiseOp::ShiftLeft(bits) | BitwiseOp::ShiftRight(bits) => {
+            if let Some(bytes) = value.all() {
+                let left = matches!(bitwise.op, BitwiseOp::ShiftLeft(_));
+                shift(bytes, *bits, &mut out, left);
+                known = u64::MAX;
+            }
+        }
     }
     registers.store_partly(bitwise.dreg, &out[..length], known);
 }

@@ -1,6 +1,6 @@
 //! What a rule looks at, in words: `ip saddr`, `tcp dport`, `ct state`.
 
-use nf_tables::{BitwiseOp, CmpOp, Expression, Family, MetaKey, PayloadBase};
+use nf_tables::{BitwiseOp, CmpOp, CtKey, Expression, Family, MetaKey, PayloadBase};
 
 use super::value::{bytes_as, flag_names, prefix_bits};
 use super::{Guard, direction, is_equality, operator};
@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     IcmpType,
     Icmpv6Type,
     State,
+    Status,
     TcpFlags,
     PacketType,
 }
@@ -189,8 +190,9 @@ fn part_name(context: &Context, part: &Part<'_>, needs: &mut Vec<Guard>) -> Name
     match &part.source {
         Source::Meta(key) => Named::new(meta_name(*key), meta_kind(*key), part.length),
         Source::Ct(ct) => {
-            let kind = if ct.key == nf_tables::CtKey::State { Kind::State } else { Kind::MachineNumber };
-            Named::new(format!("ct {}{}", direction(ct.direction), ct.key), kind, part.length)
+            let (name, kind) = ct_name(ct.key);
+            let name = name.map_or_else(|| ct.key.to_string(), str::to_owned);
+            Named::new(format!("ct {}{name}", direction(ct.direction)), kind, part.length)
         }
         Source::Payload { base, offset, length } => {
             let (text, kind, whole) = payload_name(context, *base, *offset, *length, needs);
@@ -235,6 +237,21 @@ pub(super) fn meta_name(key: MetaKey) -> String {
             key.to_string()
         }
         other => format!("meta {other}"),
+    }
+}
+
+/// How `nft` names a key of connection tracking where that is not the library's name, and what its values are.
+const fn ct_name(key: CtKey) -> (Option<&'static str>, Kind) {
+    match key {
+        CtKey::State => (None, Kind::State),
+        CtKey::Status => (None, Kind::Status),
+        CtKey::ProtocolSource => (Some("proto-src"), Kind::Port),
+        CtKey::ProtocolDestination => (Some("proto-dst"), Kind::Port),
+        CtKey::SourceIp => (Some("ip saddr"), Kind::Ipv4),
+        CtKey::DestinationIp => (Some("ip daddr"), Kind::Ipv4),
+        CtKey::SourceIp6 => (Some("ip6 saddr"), Kind::Ipv6),
+        CtKey::DestinationIp6 => (Some("ip6 daddr"), Kind::Ipv6),
+        _ => (None, Kind::MachineNumber),
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn bytes_as(kind: Kind, bytes: &[u8]) -> String {
             Some(0x0806) => Some("arp".to_owned()),
             _ => None,
         },
-        (Kind::State | Kind::TcpFlags, _) => flag_names(kind, bytes).map(|names| names.join(",")),
+        (Kind::State | Kind::Status | Kind::TcpFlags, _) => flag_names(kind, bytes).map(|names| names.join(",")),
         (Kind::Interface, _) => Some(interface(bytes)),
         (
             Kind::Bytes
@@ -87,6 +87,17 @@ const ICMPV6_TYPES: [(u8, &str); 15] = [
 const PACKET_TYPES: [(u8, &str); 4] = [(0, "host"), (1, "broadcast"), (2, "multicast"), (3, "other")];
 const STATES: [(u32, &str); 5] =
     [(1, "invalid"), (2, "established"), (4, "related"), (8, "new"), (64, "untracked")];
+/// `IPS_*` of `nf_conntrack_common.h`.
+const STATUS: [(u32, &str); 8] = [
+    (1, "expected"),
+    (2, "seen-reply"),
+    (4, "assured"),
+    (8, "confirmed"),
+    (16, "snat"),
+    (32, "dnat"),
+    (512, "dying"),
+    (2048, "helper"),
+];
 const TCP_FLAGS: [(u32, &str); 8] =
     [(1, "fin"), (2, "syn"), (4, "rst"), (8, "psh"), (16, "ack"), (32, "urg"), (64, "ecn"), (128, "cwr")];
 
@@ -98,6 +109,7 @@ fn named(names: &[(u8, &str)], number: u8) -> String {
 pub(super) fn flag_names(kind: Kind, bytes: &[u8]) -> Option<Vec<&'static str>> {
     let (names, number): (&[(u32, &str)], _) = match kind {
         Kind::State => (&STATES, machine(bytes)?),
+        Kind::Status => (&STATUS, machine(bytes)?),
         Kind::TcpFlags => (&TCP_FLAGS, big_endian(bytes)?),
         _ => return None,
     };
@@ -222,7 +234,7 @@ pub(super) fn type_name(set: &Set) -> String {
 
 const fn natural_length(kind: Kind) -> Option<usize> {
     match kind {
-        Kind::Ipv4 | Kind::Mark | Kind::InterfaceIndex | Kind::State => Some(4),
+        Kind::Ipv4 | Kind::Mark | Kind::InterfaceIndex | Kind::State | Kind::Status => Some(4),
         Kind::Ipv6 | Kind::Interface => Some(16),
         Kind::Port | Kind::EtherType => Some(2),
         Kind::Protocol
