@@ -94,6 +94,18 @@ pub enum Action {
     },
     /// Have systemd read its units again. Nothing without systemd.
     ReloadUnits,
+    /// Switch a service: whether it runs, and whether it starts at boot. A unit of systemd; where there is none, the init
+    /// script of that name.
+    SwitchService {
+        /// `ufw.service`.
+        unit: String,
+        /// What it is to be.
+        to: ServiceState,
+        /// What it must be now.
+        before: ServiceState,
+        /// Whether its own commands are run to start and to stop it.
+        commands: Commands,
+    },
     /// Load the compiled ruleset into the kernel, one batch.
     LoadFirewall {
         /// The ruleset.
@@ -108,6 +120,50 @@ pub enum Action {
         /// The logins to try, those that must succeed first.
         logins: Vec<LoginProof>,
     },
+}
+
+/// Whether a service runs and whether it starts at boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceState {
+    /// It runs, or has run and counts as active.
+    pub active: bool,
+    /// Whether it starts at boot.
+    pub at_boot: AtBoot,
+}
+
+/// Whether a service starts at boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtBoot {
+    /// A target or run level wants it.
+    Enabled,
+    /// Nothing wants it, though it can be started by hand or by others that need it.
+    Disabled,
+    /// Nothing can start it: its unit is a link to /dev/null.
+    Masked,
+}
+
+/// What is done with the commands of a service that is switched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Commands {
+    /// They are run, as `systemctl stop` does.
+    Run,
+    /// They are not: only the state changes. For units of `Type=oneshot`, whose commands would undo what others do (that of
+    /// nftables.service flushes every table there is).
+    Skip,
+}
+
+impl std::fmt::Display for ServiceState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let at_boot = match self.at_boot {
+            AtBoot::Enabled => "enabled",
+            AtBoot::Disabled => "disabled",
+            AtBoot::Masked => "masked",
+        };
+        write!(f, "{}, {at_boot}", if self.active { "active" } else { "inactive" })
+    }
 }
 
 /// One real login over loopback.

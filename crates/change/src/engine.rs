@@ -216,8 +216,14 @@ impl<'r> Transaction<'r> {
         let kept = kept_directory(&directory, step);
         let planned = &self.plan.steps[step];
         let performer = performer(&planned.action);
-        let context =
-            Context { root: self.root, step, tag: tag(&self.id, step), lock: &self.lock, earlier: &nothing };
+        let context = Context {
+            root: self.root,
+            step,
+            tag: tag(&self.id, step),
+            lock: &self.lock,
+            earlier: &nothing,
+            boots: false,
+        };
         performer.check(&context)?;
         let saved = save(&context, &*performer, &kept)?;
         self.journal.append(Event::Saved { step, kept: saved.copies() })?;
@@ -263,8 +269,8 @@ impl<'r> Transaction<'r> {
         timer::remove_program(self.journal.directory())
     }
 
-    pub(crate) fn context<'a>(&'a self, step: usize, earlier: &'a Earlier) -> Context<'a> {
-        Context { root: self.root, step, tag: tag(&self.id, step), lock: &self.lock, earlier }
+    pub(crate) fn context<'a>(&'a self, step: usize, earlier: &'a Earlier, boots: bool) -> Context<'a> {
+        Context { root: self.root, step, tag: tag(&self.id, step), lock: &self.lock, earlier, boots }
     }
 }
 
@@ -314,7 +320,7 @@ fn check_all(root: &Root, plan: &Plan, lock: &Lock) -> Result<()> {
     let mut earlier = Earlier::default();
     for (step, planned) in plan.steps.iter().enumerate() {
         let performer = performer(&planned.action);
-        let context = Context { root, step, tag: String::new(), lock, earlier: &earlier };
+        let context = Context { root, step, tag: String::new(), lock, earlier: &earlier, boots: false };
         performer.check(&context)?;
         performer.tell(&mut earlier);
     }

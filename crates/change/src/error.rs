@@ -127,6 +127,14 @@ pub enum Error {
         /// What happened instead.
         what: String,
     },
+    /// A service could not be switched.
+    #[error("{unit}: {what}")]
+    Service {
+        /// Its name.
+        unit: String,
+        /// Why not.
+        what: String,
+    },
     /// The kernel's packet filter refused.
     #[error("packet filter: {0}")]
     Firewall(String),

@@ -40,8 +40,16 @@ pub(crate) enum Program<'a> {
     RestartUnit { unit: &'a str },
     /// `systemctl is-active --quiet UNIT`.
     UnitIsActive { unit: &'a str },
-    /// `systemctl stop UNIT`, of a timer of ours.
+    /// `systemctl stop UNIT`.
     StopUnit { unit: &'a str },
+    /// `systemctl start UNIT`.
+    StartUnit { unit: &'a str },
+    /// `systemctl start --no-block UNIT`: when its turn comes.
+    QueueStart { unit: &'a str },
+    /// `systemctl stop --no-block UNIT`.
+    QueueStop { unit: &'a str },
+    /// An init script below /etc/init.d with `start` or `stop`.
+    InitScript { script: &'a Path, verb: &'a str },
     /// systemd-run(1): a transient timer that rolls a transaction back.
     StartTimer { unit: &'a str, seconds: u64, program: &'a Path, id: &'a TransactionId },
     /// ssh-keygen(1): an Ed25519 pair without a passphrase at a path.
@@ -103,11 +111,15 @@ impl Program<'_> {
             Self::SetPasswordHash => "chpasswd",
             Self::NeverExpire { .. } => "chage",
             Self::TestSshd { program } => return Ok((*program).to_owned()),
+            Self::InitScript { script, .. } => return Ok((*script).to_owned()),
             Self::ReloadUnits
             | Self::ReloadUnit { .. }
             | Self::RestartUnit { .. }
             | Self::UnitIsActive { .. }
-            | Self::StopUnit { .. } => "systemctl",
+            | Self::StopUnit { .. }
+            | Self::StartUnit { .. }
+            | Self::QueueStart { .. }
+            | Self::QueueStop { .. } => "systemctl",
             Self::StartTimer { .. } => "systemd-run",
             Self::MakeKey { .. } => "ssh-keygen",
             Self::Login { .. } => "ssh",
@@ -149,6 +161,10 @@ impl Program<'_> {
             Self::RestartUnit { unit } => list(["restart", "--", unit]),
             Self::UnitIsActive { unit } => list(["is-active", "--quiet", "--", unit]),
             Self::StopUnit { unit } => list(["stop", "--", unit]),
+            Self::StartUnit { unit } => list(["start", "--", unit]),
+            Self::QueueStart { unit } => list(["start", "--no-block", "--", unit]),
+            Self::QueueStop { unit } => list(["stop", "--no-block", "--", unit]),
+            Self::InitScript { verb, .. } => list([*verb]),
             Self::StartTimer { unit, seconds, program, id } => {
                 let unit = format!("--unit={unit}");
                 let after = format!("--on-active={seconds}s");

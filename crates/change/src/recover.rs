@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::action::Action;
 use crate::clock::Moment;
 use crate::engine::Transaction;
 use crate::error::{Error, Result};
 use crate::fault;
+use crate::history::plan_of;
 use crate::journal::{Because, Journal, State, Store, Summary, TransactionId};
-use crate::perform::runs_systemd;
+use crate::perform::{runs_systemd, settle_service};
 use crate::program::Program;
 use crate::root::Root;
 use crate::timer;
@@ -63,12 +65,23 @@ pub fn recover_at_boot(root: &Root, now: &Moment) -> Result<Vec<Recovered>> {
 }
 
 /// Has systemd read its units again where a recovery at boot has undone something: a unit that is gone is not started
-/// then, and the ports of a socket are read out of `sshd_config` again. The last thing to do: from here on the boot
+/// then, the ports of a socket are read out of `sshd_config` again, and a service that had been switched off is started. The last thing to do: from here on the boot
 /// goes on. Where it fails, the next boot reads them.
 pub fn settle_boot(root: &Root, recovered: &[Recovered]) {
     let undone = recovered.iter().any(|one| matches!(one.recovery, Recovery::Undone(_)));
     if undone && root.is_live() && runs_systemd() {
         let _next_boot_reads_them = Program::ReloadUnits.run(root, None, b"");
+        recovered.iter().for_each(|one| settle_services(root, one));
+    }
+}
+
+/// What starts at boot was counted before the links of these services came back.
+fn settle_services(root: &Root, recovered: &Recovered) {
+    let Ok(plan) = plan_of(root, &recovered.id) else { return };
+    for step in plan.steps.iter().filter(|_| matches!(recovered.recovery, Recovery::Undone(_))) {
+        if let Action::SwitchService { unit, to, before, .. } = &step.action {
+            settle_service(root, unit, *to, *before);
+        }
     }
 }
 

@@ -145,7 +145,7 @@ pub(crate) fn roll_back(
     let skipped = |step: &usize| when == Reloads::NotYetStarted && reloads.contains(step);
     for step in others.into_iter().rev().chain(reloads.iter().copied()) {
         progress(Progress::Undoing(step));
-        let undone = if skipped(&step) { Ok(Vec::new()) } else { undo_step(transaction, step) };
+        let undone = if skipped(&step) { Ok(Vec::new()) } else { undo_step(transaction, step, when) };
         let event = match undone {
             Ok(notes) => {
                 report.notes.extend(notes.iter().cloned());
@@ -179,13 +179,13 @@ pub(crate) fn roll_back(
     report
 }
 
-fn undo_step(transaction: &Transaction<'_>, step: usize) -> Result<Vec<String>> {
+fn undo_step(transaction: &Transaction<'_>, step: usize, when: Reloads) -> Result<Vec<String>> {
     let directory: &Path = transaction.journal.directory();
     let kept = kept_directory(directory, step);
     let displaced = displaced_directory(directory, step);
     let saved: Saved = journal::read_json(&kept.join(META))?;
     let nothing = Earlier::default();
-    let context = transaction.context(step, &nothing);
+    let context = transaction.context(step, &nothing, when == Reloads::NotYetStarted);
     let back = PutBack { root: transaction.root, kept: &kept, displaced: &displaced, tag: &context.tag };
     fault::point("undo: before a step");
     let notes = performer(&transaction.plan.steps[step].action).undo(&context, &back, &saved)?;

@@ -1,6 +1,6 @@
 //! A plan for a person, and as JSON.
 
-use change::action::{Action, Before, Risk, UserChange};
+use change::action::{Action, AtBoot, Before, Risk, ServiceState, UserChange};
 use change::lockout::Refusal;
 use change::plan::{Plan, Step};
 use serde::{Deserialize, Serialize};
@@ -106,9 +106,25 @@ pub fn describe(action: &Action) -> String {
         Action::ChangeUser { name, change } => describe_change(name, change),
         Action::ReloadSsh { .. } => "reload the SSH server".to_owned(),
         Action::ReloadUnits => "have systemd read its units again".to_owned(),
+        Action::SwitchService { unit, to, before, .. } => describe_switch(unit, *to, *before),
         Action::LoadFirewall { .. } => "load the packet filter".to_owned(),
         Action::ProveLogins { logins } => format!("try {} for real", counted(logins.len(), "login")),
     }
+}
+
+fn describe_switch(unit: &str, to: ServiceState, before: ServiceState) -> String {
+    let run = match (before.active, to.active) {
+        (false, true) => Some("start"),
+        (true, false) => Some("stop"),
+        (false, false) | (true, true) => None,
+    };
+    let boot = (before.at_boot != to.at_boot).then_some(match to.at_boot {
+        AtBoot::Enabled => "enable",
+        AtBoot::Disabled => "disable",
+        AtBoot::Masked => "mask",
+    });
+    let verbs: Vec<&str> = run.into_iter().chain(boot).collect();
+    format!("{} {unit}", if verbs.is_empty() { "leave".to_owned() } else { verbs.join(" and ") })
 }
 
 fn describe_change(name: &str, change: &UserChange) -> String {
@@ -193,6 +209,7 @@ fn kind(action: &Action) -> &'static str {
         Action::ChangeUser { .. } => "change-user",
         Action::ReloadSsh { .. } => "reload-ssh",
         Action::ReloadUnits => "reload-units",
+        Action::SwitchService { .. } => "switch-service",
         Action::LoadFirewall { .. } => "load-firewall",
         Action::ProveLogins { .. } => "prove-logins",
     }

@@ -9,6 +9,7 @@ mod firewall;
 mod logins;
 mod reload;
 mod remove;
+mod service;
 mod set_attributes;
 mod symlink;
 
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use reload::runs_systemd;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
+pub(crate) use service::settle as settle_service;
 
 use crate::action::{Action, Before, Owner};
 use crate::error::{Error, Result};
@@ -37,6 +39,8 @@ pub(crate) struct Context<'a> {
     pub(crate) lock: &'a Lock,
     /// What earlier steps will have made, when all steps are checked before the first.
     pub(crate) earlier: &'a Earlier,
+    /// Undone early in the boot: what starts services has not come to them yet.
+    pub(crate) boots: bool,
 }
 
 /// What earlier steps of the same plan make: a later step cannot be checked against it before they are done.
@@ -44,6 +48,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct Earlier {
     paths: Vec<PathBuf>,
     accounts: Vec<String>,
+    services: Vec<String>,
 }
 
 /// What undoing a step takes, as `meta.json` beside the copies.
@@ -152,6 +157,9 @@ pub(crate) fn performer(action: &Action) -> Box<dyn Perform + '_> {
         Action::ChangeUser { name, change } => Box::new(change_user::ChangeUser { name, change }),
         Action::ReloadSsh { program } => Box::new(reload::ReloadSsh { program }),
         Action::ReloadUnits => Box::new(reload::ReloadUnits),
+        Action::SwitchService { unit, to, before, commands } => {
+            Box::new(service::SwitchService { unit, to: *to, before: *before, commands: *commands })
+        }
         Action::LoadFirewall { ruleset, generation } => {
             Box::new(firewall::LoadFirewall { ruleset, generation: *generation })
         }
@@ -171,6 +179,10 @@ impl Earlier {
     /// Whether an earlier step makes this path or a directory above it.
     fn makes(&self, path: &Path) -> bool {
         self.paths.iter().any(|made| path.starts_with(made))
+    }
+
+    fn switches(&self, service: &str) -> bool {
+        self.services.iter().any(|switched| switched == service)
     }
 
     fn makes_account(&self, name: &str) -> bool {

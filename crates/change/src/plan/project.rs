@@ -9,7 +9,7 @@ use host::Facts;
 use host::facts::{Account, Content, Entry, EntryKind, Fact, FileFact, Group, PasswordState, Shadow};
 
 use super::Plan;
-use crate::action::{Action, Before, Owner, UserChange};
+use crate::action::{Action, AtBoot, Before, Owner, ServiceState, UserChange};
 use crate::hex::Sha256;
 
 impl Plan {
@@ -71,7 +71,30 @@ fn apply(facts: &mut Facts, action: &Action) {
                 now.tables.push(table.clone());
             }
         }
+        Action::SwitchService { unit, to, .. } => switch_service(facts, unit, *to),
         Action::ReloadSsh { .. } | Action::ReloadUnits | Action::ProveLogins { .. } => {}
+    }
+}
+
+fn switch_service(facts: &mut Facts, name: &str, to: ServiceState) {
+    let at_boot = match to.at_boot {
+        AtBoot::Enabled => "enabled",
+        AtBoot::Disabled => "disabled",
+        AtBoot::Masked => "masked",
+    };
+    if let Fact::Known(units) = &mut facts.system.units {
+        for unit in units.iter_mut().filter(|unit| unit.name == name) {
+            unit.loaded = to.at_boot != AtBoot::Masked;
+            unit.active = if to.active { "active" } else { "inactive" }.to_owned();
+            unit.enabled = at_boot.to_owned();
+        }
+    }
+    if let Fact::Known(managers) = &mut facts.firewall.managers {
+        for manager in managers.iter_mut().filter(|manager| manager.name == name) {
+            manager.active = to.active;
+            manager.enabled = to.at_boot == AtBoot::Enabled;
+        }
+        managers.retain(|manager| manager.active || manager.enabled);
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) {
         | Action::MakeSymlink { .. }
         | Action::RemoveFile { .. }
         | Action::ReloadUnits
+        | Action::SwitchService { .. }
         | Action::LoadFirewall { .. }
         | Action::ProveLogins { .. } => false,
     });

@@ -4,5 +4,6 @@ mod accounts;
 mod confirming;
 mod crash;
 mod killed;
+mod service;
 mod transaction;
 mod tree;
