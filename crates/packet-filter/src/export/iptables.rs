@@ -1,0 +1,381 @@
+//! A policy as the pair of files that `iptables-restore` and `ip6tables-restore` load.
+//!
+//! Everything stands in chains of our own, named `gabion-...`; the built-in chains hold one jump each. Only extensions that
+//! every distribution's kernel has are used: comment, conntrack, hashlimit, hl, icmp, icmp6, iprange, limit, LOG, multiport,
+//! REJECT, tcp, udp.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Subnets, Ipv6Subnets};
+
+use crate::policy::{Allow, FilterPolicy, Ipv6, LogRate, PINGS_PER_SECOND, Per, Refusal, Transport};
+use crate::ranges::{Ranges, addresses};
+
+/// The chains of the table `filter`, for one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IptablesExport {
+    /// Our own chains, each with its rules as `iptables-save` writes them, without `-A CHAIN`.
+    pub chains: Vec<(String, Vec<String>)>,
+    /// The built-in chains that have to jump to one of ours, such as `("INPUT", "gabion-input")`.
+    pub hooks: Vec<(&'static str, String)>,
+}
+
+/// The policy as two texts: for `iptables-restore`, and for `ip6tables-restore`.
+///
+/// Each sets the policies of INPUT and FORWARD to DROP, and replaces the whole table `filter` unless it is loaded with
+/// `--noflush`; then the jumps from the built-in chains must not be there yet.
+#[must_use]
+pub fn iptables_save(policy: &FilterPolicy) -> (String, String) {
+    (iptables_export(policy, false).save(), iptables_export(policy, true).save())
+}
+
+/// The policy as chains of the table `filter`, for IPv4 or for IPv6.
+#[must_use]
+pub fn iptables_export(policy: &FilterPolicy, ipv6: bool) -> IptablesExport {
+    let mut writer = Writer { policy, ipv6, chains: Vec::new(), names: Names::default() };
+    writer.input();
+    writer.forward();
+    let mut hooks = vec![("INPUT", INPUT.to_owned()), ("FORWARD", FORWARD.to_owned())];
+    if ipv6 && policy.ipv6 == Ipv6::Reject {
+        writer.output();
+        hooks.push(("OUTPUT", OUTPUT.to_owned()));
+    }
+    IptablesExport { chains: writer.chains, hooks }
+}
+
+impl IptablesExport {
+    /// As `iptables-save` would print it.
+    #[must_use]
+    pub fn save(&self) -> String {
+        let mut text =
+            String::from("*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n");
+        for (chain, _) in &self.chains {
+            let _ = writeln!(text, ":{chain} - [0:0]");
+        }
+        for (built_in, chain) in &self.hooks {
+            let _ = writeln!(text, "-A {built_in} -j {chain}");
+        }
+        for (chain, rules) in &self.chains {
+            for rule in rules {
+                let _ = writeln!(text, "-A {chain} {rule}");
+            }
+        }
+        text.push_str("COMMIT\n");
+        text
+    }
+}
+
+const INPUT: &str = "gabion-input";
+const FORWARD: &str = "gabion-forward";
+const OUTPUT: &str = "gabion-output";
+const ESTABLISHED: &str = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
+const INVALID: &str = "-m conntrack --ctstate INVALID -j DROP";
+
+/// The chains of one family, as they grow.
+struct Writer<'p> {
+    policy: &'p FilterPolicy,
+    ipv6: bool,
+    chains: Vec<(String, Vec<String>)>,
+    names: Names,
+}
+
+impl Writer<'_> {
+    fn input(&mut self) {
+        let at = self.begin(INPUT);
+        let mut rules = vec!["-i lo -j ACCEPT".to_owned()];
+        if self.ipv6 && self.policy.ipv6 == Ipv6::Reject {
+            rules.extend(self.refusal(self.policy.inbound, false));
+            self.chains[at].1 = rules;
+            return;
+        }
+        let loopback = if self.ipv6 { "::1/128" } else { "127.0.0.0/8" };
+        rules.push(format!("-s {loopback} -j DROP"));
+        rules.push(format!("-d {loopback} -j DROP"));
+        rules.push(ESTABLISHED.to_owned());
+        if self.ipv6 {
+            rules.extend(icmpv6([1, 2, 3, 4], "", ""));
+        }
+        rules.push(INVALID.to_owned());
+        rules.extend(self.icmp());
+        for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Udp, "udp")] {
+            let allowed = self.allowed(transport, name);
+            if !allowed.is_empty() {
+                let chain = format!("gabion-{name}");
+                rules.push(format!("-p {name} -j {chain}"));
+                let at = self.begin(&chain);
+                self.chains[at].1 = allowed;
+            }
+        }
+        rules.extend(self.log("INPUT"));
+        rules.extend(self.refusal(self.policy.inbound, false));
+        self.chains[at].1 = rules;
+    }
+
+    /// Ping, and what IPv6 does not work without.
+    fn icmp(&self) -> Vec<String> {
+        let mut rules = Vec::new();
+        if self.ipv6 {
+            rules.extend(icmpv6([133, 134, 135, 136], "", " -m hl --hl-eq 255"));
+            rules.extend(icmpv6([130, 131, 132, 143], "-s fe80::/10 ", ""));
+            rules.push("-s fe80::/10 -d fe80::/10 -p udp -m udp --dport 546 -j ACCEPT".to_owned());
+        }
+        if self.policy.ping {
+            let echo_request = if self.ipv6 {
+                "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
+            } else {
+                "-p icmp -m icmp --icmp-type 8"
+            };
+            let rate = PINGS_PER_SECOND;
+            rules.push(format!("{echo_request} -m limit --limit {rate}/sec --limit-burst {rate} -j ACCEPT"));
+        }
+        rules
+    }
+
+    fn forward(&mut self) {
+        let at = self.begin(FORWARD);
+        let mut rules = Vec::new();
+        if !(self.ipv6 && self.policy.ipv6 == Ipv6::Reject) {
+            rules.push(ESTABLISHED.to_owned());
+            rules.push(INVALID.to_owned());
+            rules.extend(self.log("FORWARD"));
+        }
+        rules.extend(self.refusal(self.policy.forward, true));
+        self.chains[at].1 = rules;
+    }
+
+    /// IPv6 out of this host, when it is refused whole.
+    fn output(&mut self) {
+        let at = self.begin(OUTPUT);
+        let mut rules = vec!["-o lo -j ACCEPT".to_owned()];
+        rules.extend(self.refusal(Refusal::Reject, false));
+        self.chains[at].1 = rules;
+    }
+
+    /// The rules that let in what the entries allow; entries without a limit first, so that whoever they let in is not
+    /// counted.
+    fn allowed(&mut self, transport: Transport, name: &str) -> Vec<String> {
+        let mut entries: Vec<&Allow> = self.policy.allow.iter().collect();
+        entries.sort_by_key(|allow| allow.new_per_minute.is_some());
+        let mut rules = Vec::new();
+        for allow in entries {
+            let ports = port_matches(allow, transport, name);
+            let sources = addresses(&allow.from, self.ipv6);
+            if ports.is_empty() || (!allow.from.is_empty() && sources.is_empty()) {
+                continue;
+            }
+            let comment = comment(&allow.label());
+            let target = if allow.from.is_empty() && allow.new_per_minute.is_none() {
+                "ACCEPT".to_owned()
+            } else {
+                self.entry(allow, &sources)
+            };
+            rules.extend(ports.iter().map(|ports| format!("-p {name} {ports}{comment} -j {target}")));
+        }
+        rules
+    }
+
+    /// The chain that accepts whom an entry with sources or a limit lets in; one for both transports.
+    fn entry(&mut self, allow: &Allow, sources: &Ranges) -> String {
+        let key = std::ptr::from_ref(allow).addr();
+        if let Some((_, name)) = self.names.entries.iter().find(|(known, _)| *known == key) {
+            return name.clone();
+        }
+        let slug = slug(&allow.name);
+        let mut target = "-j ACCEPT".to_owned();
+        let mut chain = None;
+        if let Some(per_minute) = allow.limit() {
+            let rule = format!("{} -j ACCEPT", self.rate(&slug, per_minute));
+            let name = self.names.chain(&format!("gabion-{slug}-rate"));
+            let at = self.begin(&name);
+            self.chains[at].1 = vec![rule];
+            target = format!("-j {name}");
+            chain = Some(name);
+        }
+        let chain = match chain {
+            Some(chain) if allow.from.is_empty() => chain,
+            _ => self.sources(&format!("gabion-{slug}"), sources.as_slice(), &target),
+        };
+        self.names.entries.push((key, chain.clone()));
+        chain
+    }
+
+    /// A chain that does `target` to whoever comes from one of `sources`: a tree, so that the cost of a packet grows with
+    /// the logarithm of their number.
+    fn sources(&mut self, wish: &str, sources: &[(u128, u128)], target: &str) -> String {
+        const WIDTH: usize = 32;
+        let name = self.names.chain(wish);
+        let at = self.begin(&name);
+        let mut rules = Vec::new();
+        if sources.len() <= WIDTH {
+            for &range in sources {
+                rules.extend(self.prefixes(range).into_iter().map(|prefix| format!("-s {prefix} {target}")));
+            }
+        } else {
+            let mut step = WIDTH;
+            while sources.len() > step * WIDTH {
+                step *= WIDTH;
+            }
+            for part in sources.chunks(step) {
+                let (first, last) = (part[0].0, part[part.len() - 1].1);
+                let below = self.sources(wish, part, target);
+                let (first, last) = (self.address(first), self.address(last));
+                rules.push(format!("-m iprange --src-range {first}-{last} -j {below}"));
+            }
+        }
+        self.chains[at].1 = rules;
+        name
+    }
+
+    fn address(&self, number: u128) -> String {
+        if self.ipv6 {
+            return Ipv6Addr::from_bits(number).to_string();
+        }
+        Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX)).to_string()
+    }
+
+    fn prefixes(&self, (first, last): (u128, u128)) -> Vec<String> {
+        if self.ipv6 {
+            let subnets = Ipv6Subnets::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last), 0);
+            return subnets.map(|prefix| prefix.to_string()).collect();
+        }
+        let v4 = |number| Ipv4Addr::from_bits(u32::try_from(number).unwrap_or(u32::MAX));
+        Ipv4Subnets::new(v4(first), v4(last), 0).map(|prefix| prefix.to_string()).collect()
+    }
+
+    /// At most so many packets a minute from one source. The rate is part of the table's name, since the kernel goes on
+    /// with an old table of the same name at its old rate (`htable_find_get` in `xt_hashlimit.c`).
+    fn rate(&mut self, slug: &str, per_minute: u32) -> String {
+        let name = self.names.meter(slug, per_minute);
+        let mask = if self.ipv6 { 64 } else { 32 };
+        format!(
+            "-m hashlimit --hashlimit-upto {per_minute}/min --hashlimit-burst {per_minute} --hashlimit-mode srcip \
+             --hashlimit-name {name} --hashlimit-srcmask {mask} --hashlimit-htable-max 65535 \
+             --hashlimit-htable-expire 60000"
+        )
+    }
+
+    fn log(&self, hook: &str) -> Option<String> {
+        let LogRate { count, per } = self.policy.log?;
+        // `xt_limit` counts in ten thousandths of a second.
+        let most = u32::try_from(per.seconds()).unwrap_or(1).saturating_mul(10_000);
+        let unit = match per {
+            Per::Second => "sec",
+            Per::Minute => "min",
+            Per::Hour => "hour",
+        };
+        let program = if self.ipv6 { "ip6tables" } else { "iptables" };
+        Some(format!(
+            "-m limit --limit {}/{unit} --limit-burst 5 -j LOG --log-prefix \"{program}_{hook}_denied: \" --log-level 7",
+            count.clamp(1, most)
+        ))
+    }
+
+    fn refusal(&self, refusal: Refusal, prohibited: bool) -> Vec<String> {
+        let code = match (self.ipv6, prohibited) {
+            (false, false) => "icmp-port-unreachable",
+            (true, false) => "icmp6-port-unreachable",
+            (false, true) => "icmp-admin-prohibited",
+            (true, true) => "icmp6-adm-prohibited",
+        };
+        match refusal {
+            Refusal::Drop => vec!["-j DROP".to_owned()],
+            Refusal::Reject => vec![
+                "-p tcp -j REJECT --reject-with tcp-reset".to_owned(),
+                format!("-j REJECT --reject-with {code}"),
+            ],
+        }
+    }
+
+    /// Makes room for a chain; gives where.
+    fn begin(&mut self, name: &str) -> usize {
+        self.chains.push((name.to_owned(), Vec::new()));
+        self.chains.len() - 1
+    }
+}
+
+fn icmpv6(kinds: [u8; 4], before: &str, after: &str) -> Vec<String> {
+    let rule = |kind| format!("{before}-p ipv6-icmp -m icmp6 --icmpv6-type {kind}{after} -j ACCEPT");
+    kinds.into_iter().map(rule).collect()
+}
+
+/// The ports of an entry, as few matches as can be: one takes 15 ports, of which a range is two.
+fn port_matches(allow: &Allow, transport: Transport, name: &str) -> Vec<String> {
+    const SLOTS: usize = 15;
+    let ranges = allow.ports.iter().filter(|range| range.transport == transport);
+    let ranges = Ranges::new(ranges.map(|range| (u128::from(range.first), u128::from(range.last))));
+    let text = |&(first, last): &(u128, u128)| {
+        if first == last { first.to_string() } else { format!("{first}:{last}") }
+    };
+    if let [range] = ranges.as_slice() {
+        return vec![format!("-m {name} --dport {}", text(range))];
+    }
+    let mut groups: Vec<Vec<String>> = Vec::new();
+    let mut used = SLOTS;
+    for range in ranges.as_slice() {
+        let slots = if range.0 == range.1 { 1 } else { 2 };
+        if used + slots > SLOTS {
+            groups.push(Vec::new());
+            used = 0;
+        }
+        used += slots;
+        if let Some(group) = groups.last_mut() {
+            group.push(text(range));
+        }
+    }
+    groups.iter().map(|group| format!("-m multiport --dports {}", group.join(","))).collect()
+}
+
+/// A comment as `iptables-save` quotes it; the kernel takes 255 bytes.
+fn comment(text: &str) -> String {
+    let mut end = text.len().min(255);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!(" -m comment --comment \"{}\"", text[..end].replace('\\', "/").replace('"', "'"))
+}
+
+/// Lower case letters, digits and hyphens.
+fn slug(name: &str) -> String {
+    let mapped: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let parts: Vec<_> = mapped.split('-').filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() { "entry".to_owned() } else { parts.join("-") }
+}
+
+/// Names given so far.
+#[derive(Default)]
+struct Names {
+    chains: HashSet<String>,
+    meters: HashSet<String>,
+    /// The chains of entries, by where the entry stands in memory.
+    entries: Vec<(usize, String)>,
+}
+
+impl Names {
+    /// A chain's name: 28 bytes at most (`XT_EXTENSION_MAXNAMELEN`).
+    fn chain(&mut self, wish: &str) -> String {
+        self.chains.extend([INPUT, FORWARD, OUTPUT, "gabion-tcp", "gabion-udp"].map(str::to_owned));
+        fresh(&mut self.chains, wish, "", 28)
+    }
+
+    /// A hashlimit's name: 15 bytes at most on old kernels.
+    fn meter(&mut self, slug: &str, per_minute: u32) -> String {
+        fresh(&mut self.meters, slug, &format!("-{per_minute}"), 15)
+    }
+}
+
+/// The wish, cut, with a number where that is taken.
+fn fresh(taken: &mut HashSet<String>, wish: &str, end: &str, most: usize) -> String {
+    let mut number = 1;
+    loop {
+        let end = if number == 1 { end.to_owned() } else { format!("{end}-{number}") };
+        let start: String = wish.chars().take(most.saturating_sub(end.len())).collect();
+        let name = format!("{}{end}", start.trim_end_matches('-'));
+        if taken.insert(name.clone()) {
+            return name;
+        }
+        number += 1;
+    }
+}

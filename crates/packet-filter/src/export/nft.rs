@@ -1,0 +1,46 @@
+//! A table as text that `nft -f` loads.
+
+use std::fmt::Write as _;
+
+use nf_tables::SetFlags;
+
+use crate::compile::Compiled;
+use crate::text;
+
+/// The table as a file for `nft -f`, which replaces a table of the same name in one step and leaves all others.
+///
+/// What has no words in `nft`'s language (matches of `x_tables`) stands in brackets, and `nft` refuses the file;
+/// [`compile`](crate::compile()) makes no such rule.
+#[must_use]
+pub fn nft_text(compiled: &Compiled) -> String {
+    let dump = compiled.table();
+    let id = dump.id();
+    // The first line makes the second one possible where there is no such table yet.
+    let mut out = format!("table {id}\ndelete table {id}\n\ntable {id} {{\n");
+    for set in dump.sets.iter().filter(|dump| !dump.set.flags.contains(SetFlags::ANONYMOUS)) {
+        let kind = if set.set.data.is_some() { "map" } else { "set" };
+        let _ = writeln!(out, "\t{kind} {} {{\n\t\t{}", set.set.name, text::set_head(&set.set));
+        let elements = text::elements(set);
+        if !elements.is_empty() {
+            let _ = writeln!(out, "\t\telements = {{ {} }}", elements.join(",\n\t\t\t"));
+        }
+        out.push_str("\t}\n\n");
+    }
+    for chain in &dump.chains {
+        let _ = writeln!(out, "\tchain {} {{", chain.chain.name);
+        if let Some(head) = text::chain_head(&chain.chain) {
+            let _ = writeln!(out, "\t\t{head}");
+        }
+        for rule in &chain.rules {
+            let _ = write!(out, "\t\t{}", text::rule_without_comment(dump, rule));
+            if let Some(comment) = rule.comment() {
+                let _ = write!(out, " comment \"{}\"", comment.replace('"', "'"));
+            }
+            out.push('\n');
+        }
+        out.push_str("\t}\n\n");
+    }
+    out.truncate(out.trim_end().len());
+    out.push_str("\n}\n");
+    out
+}
