@@ -61,6 +61,13 @@ impl Link {
     pub fn is_loopback(&self) -> bool {
         self.flags & 0x8 != 0
     }
+
+    /// Whether packets pass: the carrier is there (`IFF_LOWER_UP`), and the kernel has acted on it (`IFF_RUNNING`). A link that was just
+    /// set up drops everything until then, which may be a second: the kernel looks at new carriers no more often.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.flags & 0x1_0040 == 0x1_0040
+    }
 }
 
 /// How far an address or a route reaches (`RT_SCOPE_*`).

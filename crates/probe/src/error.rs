@@ -16,6 +16,12 @@ pub enum Error {
     /// The namespace outside could not be joined to the host.
     #[error("joining a network namespace to the host: {0}")]
     Link(#[from] netlink::Error),
+    /// There is an interface of that name already: somebody else is probing.
+    #[error("there is an interface {name} already: another probing is under way")]
+    Taken {
+        /// The name.
+        name: String,
+    },
     /// The thread that stands outside has ended.
     #[error("the prober outside has ended")]
     Ended,

@@ -9,7 +9,7 @@
 //! ```no_run
 //! let outside = probe::Outside::join("probe0")?;
 //! let (from, to) = (outside.v4(), outside.host_v4());
-//! let scan = outside.run(move || probe::scan::tcp(from.into(), to.into(), 1..=65_535))??;
+//! let scan = outside.run(move || probe::scan::tcp(from.into(), to.into(), 1..=65_535, &[22].into()))??;
 //! println!("{} of {} ports accept a connection", scan.open.len(), scan.tried);
 //! # Ok::<(), probe::Error>(())
 //! ```

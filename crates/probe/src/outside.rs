@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use netlink::route::{self, write};
 use netlink::{Protocol, Socket};
@@ -37,6 +38,9 @@ struct Addresses {
 
 const END_OUTSIDE: &str = "outside0";
 
+/// How long a new cable may take until it carries packets: a second where nothing else is wrong, more on a machine under load.
+const CABLE_PATIENCE: Duration = Duration::from_secs(30);
+
 impl Outside {
     /// Makes the namespace and joins it to the network namespace of the calling thread.
     ///
@@ -60,6 +64,7 @@ impl Outside {
         write::set_up(&mut socket, cable)?;
         let outside = Self { jobs: Some(jobs), thread: Some(thread), addresses, cable };
         outside.run(move || finish_outside(addresses))??;
+        until_it_carries(&mut socket, cable)?;
         Ok(outside)
     }
 
@@ -159,7 +164,12 @@ fn enter(host: &OwnedFd, name_at_host: &str, addresses: Addresses) -> Result<(),
     let mut socket = Socket::open(Protocol::Route)?;
     let loopback = index_of(&mut socket, "lo")?;
     write::set_up(&mut socket, loopback)?;
-    write::create_veth(&mut socket, END_OUTSIDE, name_at_host, host.as_fd())?;
+    write::create_veth(&mut socket, END_OUTSIDE, name_at_host, host.as_fd()).map_err(|error| match error
+        .errno()
+    {
+        Some(rustix::io::Errno::EXIST) => Error::Taken { name: name_at_host.to_owned() },
+        _ => error.into(),
+    })?;
     let cable = index_of(&mut socket, END_OUTSIDE)?;
     write::add_address(&mut socket, cable, addresses.outside_v4.into(), 30)?;
     // Without IPv6 in the kernel there is none to probe either.
@@ -175,6 +185,20 @@ fn finish_outside(addresses: Addresses) -> Result<(), Error> {
     write::add_route(&mut socket, Ipv4Addr::UNSPECIFIED.into(), 0, through(addresses.host_v4.into()))?;
     if addresses.has_v6 {
         write::add_route(&mut socket, Ipv6Addr::UNSPECIFIED.into(), 0, through(addresses.host_v6.into()))?;
+    }
+    let cable = index_of(&mut socket, END_OUTSIDE)?;
+    until_it_carries(&mut socket, cable)
+}
+
+/// Waits until an end of the cable passes packets. What is sent before is lost, the first question for the neighbour's address
+/// with it, and the kernel asks that again only a second later.
+fn until_it_carries(socket: &mut Socket, index: u32) -> Result<(), Error> {
+    let deadline = Instant::now() + CABLE_PATIENCE;
+    while !route::links(socket)?.iter().any(|link| link.index == index && link.is_running()) {
+        if Instant::now() > deadline {
+            return Err(Error::System { call: "waiting for the cable", errno: rustix::io::Errno::TIMEDOUT });
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
 }

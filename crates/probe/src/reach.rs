@@ -10,24 +10,58 @@ use crate::packet::{self, UDP};
 use crate::raw::{Receiver, Sender};
 use crate::scan::Answer;
 
-const PATIENCE: Duration = Duration::from_millis(300);
 const FROM_PORT: u16 = 61_112;
 
-/// Whether a host answers an echo request; asked twice.
+/// How long silence is doubted before it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Silence is what should come: asked twice, 300 ms each.
+    Brief,
+    /// An answer should come: asked again and again for 10 s, since a machine under load answers late, and a neighbour whose address
+    /// was not learned at the first question is asked for it a second later.
+    Long,
+}
+
+impl Patience {
+    /// Long where an answer is expected.
+    #[must_use]
+    pub fn for_answer(expected: bool) -> Self {
+        if expected { Self::Long } else { Self::Brief }
+    }
+
+    /// How often something is asked that stays silent.
+    pub(crate) fn tries(self) -> u16 {
+        match self {
+            Self::Brief => 2,
+            Self::Long => 20,
+        }
+    }
+
+    /// How long each answer is waited for.
+    pub(crate) fn each(self) -> Duration {
+        match self {
+            Self::Brief => Duration::from_millis(300),
+            Self::Long => Duration::from_millis(500),
+        }
+    }
+}
+
+/// Whether a host answers an echo request.
 ///
 /// # Errors
 /// Raw sockets are not to be had, or there is no route.
-pub fn ping(from: IpAddr, to: IpAddr) -> Result<bool, Error> {
+pub fn ping(from: IpAddr, to: IpAddr, patience: Patience) -> Result<bool, Error> {
+    const IDENTIFIER: u16 = 0x6761;
     let v6 = to.is_ipv6();
     let icmp = if v6 { ipproto::ICMPV6 } else { ipproto::ICMP };
     let sender = Sender::open(v6)?;
     let mut answers = Receiver::open(v6, icmp)?;
-    for identifier in [0x6761, 0x6762] {
-        let (protocol, message) = packet::echo_request(from, to, identifier);
+    let (protocol, message) = packet::echo_request(from, to, IDENTIFIER);
+    for _ in 0..patience.tries() {
         sender.send(to, &packet::ip(from, to, protocol, &message))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience.each();
         while let Some((source, message)) = answers.next(deadline)? {
-            if source == to && packet::is_echo_reply(message, identifier, v6) {
+            if source == to && packet::is_echo_reply(message, IDENTIFIER, v6) {
                 return Ok(true);
             }
         }
@@ -35,24 +69,26 @@ pub fn ping(from: IpAddr, to: IpAddr) -> Result<bool, Error> {
     Ok(false)
 }
 
-/// What a UDP port answers: a datagram, an ICMP error, or nothing; asked twice.
+/// What a UDP port answers: a datagram, an ICMP error, or nothing.
 ///
 /// Silence says little by itself: the port may be filtered, or its service may have nothing to say to this payload.
 ///
 /// # Errors
 /// As [`ping`].
-pub fn udp(from: IpAddr, to: IpAddr, port: u16, payload: &[u8]) -> Result<Answer, Error> {
+pub fn udp(from: IpAddr, to: IpAddr, port: u16, payload: &[u8], patience: Patience) -> Result<Answer, Error> {
     let v6 = to.is_ipv6();
     let icmp = if v6 { ipproto::ICMPV6 } else { ipproto::ICMP };
     let sender = Sender::open(v6)?;
     let mut datagrams = Receiver::open(v6, ipproto::UDP)?;
     let mut errors = Receiver::open(v6, icmp)?;
-    for _ in 0..2 {
+    for _ in 0..patience.tries() {
         let segment = packet::datagram((from, FROM_PORT), (to, port), payload);
         sender.send(to, &packet::ip(from, to, UDP, &segment))?;
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline {
-            while let Some((source, answer)) = datagrams.next(Instant::now() + Duration::from_millis(10))? {
+        let deadline = Instant::now() + patience.each();
+        // What is there is read before the clock is: whoever was not let run for so long has not waited for so long.
+        loop {
+            let step = (Instant::now() + Duration::from_millis(10)).min(deadline);
+            while let Some((source, answer)) = datagrams.next(step)? {
                 if source == to && answer.get(..4) == Some(&ports(port, FROM_PORT)) {
                     return Ok(Answer::Open);
                 }
@@ -64,6 +100,9 @@ pub fn udp(from: IpAddr, to: IpAddr, port: u16, payload: &[u8]) -> Result<Answer
                 if packet::unreachable(message, v6).filter(about_this).is_some() {
                     return Ok(Answer::Refused);
                 }
+            }
+            if step == deadline {
+                break;
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Which TCP ports of a host accept a connection: one SYN each, and a second one where nothing came back.
+//! Which TCP ports of a host accept a connection: one SYN each, a second one where nothing came back, and more where something
+//! should have.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::packet::{self, TCP};
 use crate::raw::{Receiver, Sender};
+use crate::reach::Patience;
 
 /// What came back from a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +22,7 @@ pub enum Answer {
     Open,
     /// A reset, or an ICMP error.
     Refused,
-    /// Nothing, twice.
+    /// Nothing.
     Silent,
 }
 
@@ -44,32 +46,29 @@ pub struct Scan {
 
 /// Source ports of a scan: outside the range that the kernel itself hands out, so that no answer is mistaken.
 const FROM_PORT: u16 = 61_111;
-/// How long answers are waited for after the last SYN of a round.
+/// How long answers are waited for after the last SYN of a round, or the last answer: a host that is still at it is not hurried.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// A scan of so few ports takes no time.
-const SHORT: usize = 1_000;
-/// How long a new link may take until it carries packets.
-const LINK_PATIENCE: Duration = Duration::from_secs(1);
 /// SYNs between two looks at what came back: fewer than what fills a queue.
 const BURST: usize = 64;
 
-/// Scans ports from the network namespace of the calling thread.
+/// Scans ports from the network namespace of the calling thread. Those that should be open are asked patiently
+/// ([`Patience::Long`]) before their silence is believed; so a port is never called closed because the machine was busy.
 ///
 /// # Errors
 /// Raw sockets are not to be had, or there is no route.
-pub fn tcp(from: IpAddr, to: IpAddr, ports: RangeInclusive<u16>) -> Result<Scan, Error> {
+pub fn tcp(
+    from: IpAddr,
+    to: IpAddr,
+    ports: RangeInclusive<u16>,
+    should_be_open: &BTreeSet<u16>,
+) -> Result<Scan, Error> {
     let ports: Vec<u16> = ports.filter(|port| *port != 0).collect();
     let mut round = Round::open(from, to)?;
-    round.send(&ports)?;
-    let silent: Vec<u16> =
-        ports.iter().copied().filter(|port| round.answers[usize::from(*port)].is_none()).collect();
-    if !silent.is_empty() {
-        round.send(&silent)?;
-    }
-    // A short scan is over before a link that was just made carries anything.
-    if ports.len() <= SHORT && ports.iter().all(|port| round.answers[usize::from(*port)].is_none()) {
-        std::thread::sleep(LINK_PATIENCE);
-        round.send(&ports)?;
+    round.send(&ports, PATIENCE)?;
+    round.send(&round.silent(&ports), PATIENCE)?;
+    let doubted: Vec<u16> = ports.iter().copied().filter(|port| should_be_open.contains(port)).collect();
+    for _ in 0..Patience::Long.tries() {
+        round.send(&round.silent(&doubted), Patience::Long.each())?;
     }
     let with = |wanted: Option<bool>| {
         ports
@@ -85,21 +84,6 @@ pub fn tcp(from: IpAddr, to: IpAddr, ports: RangeInclusive<u16>) -> Result<Scan,
         open: with(Some(true)),
         refused: with(Some(false)).len(),
         silent: with(None).len(),
-    })
-}
-
-/// What one port answers.
-///
-/// # Errors
-/// As [`tcp`].
-pub fn tcp_port(from: IpAddr, to: IpAddr, port: u16) -> Result<Answer, Error> {
-    let scan = tcp(from, to, port..=port)?;
-    Ok(if scan.open.contains(&port) {
-        Answer::Open
-    } else if scan.refused > 0 {
-        Answer::Refused
-    } else {
-        Answer::Silent
     })
 }
 
@@ -127,7 +111,12 @@ impl Round {
         })
     }
 
-    fn send(&mut self, ports: &[u16]) -> Result<(), Error> {
+    /// Those that nothing has come back from.
+    fn silent(&self, ports: &[u16]) -> Vec<u16> {
+        ports.iter().copied().filter(|port| self.answers[usize::from(*port)].is_none()).collect()
+    }
+
+    fn send(&mut self, ports: &[u16], patience: Duration) -> Result<(), Error> {
         for burst in ports.chunks(BURST) {
             for port in burst {
                 let segment = packet::syn((self.from, FROM_PORT), (self.to, *port), sequence(*port));
@@ -135,10 +124,18 @@ impl Round {
             }
             self.take(Instant::now())?;
         }
-        let deadline = Instant::now() + PATIENCE;
-        while Instant::now() < deadline && ports.iter().any(|port| self.answers[usize::from(*port)].is_none())
-        {
-            self.take((Instant::now() + Duration::from_millis(20)).min(deadline))?;
+        let mut silent = self.silent(ports).len();
+        let mut deadline = Instant::now() + patience;
+        while silent > 0 {
+            let step = (Instant::now() + Duration::from_millis(20)).min(deadline);
+            self.take(step)?;
+            let still = self.silent(ports).len();
+            if still < silent {
+                deadline = Instant::now() + patience;
+            } else if step == deadline {
+                break;
+            }
+            silent = still;
         }
         Ok(())
     }

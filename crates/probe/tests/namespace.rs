@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr, TcpListener, UdpSocket};
 use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
+use probe::reach::Patience;
 use probe::{Outside, reach, scan};
 
 /// Runs a test as the host, in a network namespace of its own, or says why it cannot.
@@ -48,8 +49,9 @@ fn a_scan_of_all_ports_finds_exactly_the_listeners_in_both_families() {
             (v6.into(), host_v6.into(), BTreeSet::from([22])),
         ] {
             let started = std::time::Instant::now();
-            let scan =
-                outside.run(move || scan::tcp(from, to, 1..=65_535)).expect("outside").expect("scanned");
+            let wanted = open.clone();
+            let scan = outside.run(move || scan::tcp(from, to, 1..=65_535, &wanted));
+            let scan = scan.expect("outside").expect("scanned");
             println!("MEASURED: 65,535 ports of {to} in {:?}", started.elapsed());
             assert_eq!(scan.open, open);
             assert_eq!((scan.tried, scan.refused, scan.silent), (65_535, 65_535 - open.len(), 0));
@@ -74,9 +76,9 @@ fn echo_requests_and_datagrams_are_answered_in_both_families() {
         for (from, to) in pairs {
             let answers = outside.run(move || {
                 (
-                    reach::ping(from, to),
-                    reach::udp(from, to, 5353, b"hello"),
-                    reach::udp(from, to, 5354, b"hello"),
+                    reach::ping(from, to, Patience::Long),
+                    reach::udp(from, to, 5353, b"hello", Patience::Long),
+                    reach::udp(from, to, 5354, b"hello", Patience::Long),
                 )
             });
             let (ping, open, refused) = answers.expect("outside");
@@ -102,6 +104,15 @@ fn a_connection_from_outside_carries_data() {
         });
         assert_eq!(text.expect("outside").expect("read"), "stones");
         server.join().expect("the server lives").expect("written");
+    });
+}
+
+#[test]
+fn a_second_prober_is_told_that_one_is_at_work() {
+    as_host(|| {
+        let _first = Outside::join("probe0").expect("joined");
+        let second = Outside::join("probe0").expect_err("the name is taken");
+        assert!(matches!(&second, probe::Error::Taken { name } if name == "probe0"), "{second}");
     });
 }
 

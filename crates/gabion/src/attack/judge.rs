@@ -9,7 +9,7 @@ use packet_filter::{Answer, DecidedBy, FilterPolicy, Hook, Packet, decide, polic
 use probe::scan;
 use report::verification::{Agreement, Check, Difference};
 
-use super::{Reach, Target};
+use super::{Reach, ShouldAnswer, Target};
 
 /// The interface by which probes arrive. Policies name none but `lo`.
 pub(crate) const CABLE: &str = "gabion-probe0";
@@ -28,19 +28,31 @@ impl Expected<'_> {
         [Some(tcp), udp, Some(ping)].into_iter().flatten().collect()
     }
 
+    /// What the policy lets in and something listens for.
+    pub(crate) fn should_answer(&self, target: Target) -> ShouldAnswer {
+        ShouldAnswer { tcp: self.open(target), ping: self.pinged(target) }
+    }
+
+    /// The TCP ports that should accept a connection.
+    fn open(&self, target: Target) -> BTreeSet<u16> {
+        let mut listening = self.listening(Protocol::Tcp, target.to);
+        listening.retain(|port| self.allows(Protocol::Tcp, target, *port));
+        listening
+    }
+
+    fn pinged(&self, target: Target) -> bool {
+        Packet::ping(target.from, target.to).is_ok_and(|packet| self.accepts(packet))
+    }
+
     fn tcp(&self, target: Target, seen: &Reach, before: Option<&Reach>) -> Check {
-        let listening = self.listening(Protocol::Tcp, target.to);
+        let wanted = self.open(target);
         let mut differences = Vec::new();
         for port in seen.tcp.open.iter().filter(|port| !self.allows(Protocol::Tcp, target, **port)) {
             differences.push(self.difference(Protocol::Tcp, target, *port, "open", "refused"));
         }
-        for port in listening.iter().filter(|port| usize::from(**port) <= seen.tcp.tried) {
-            if self.allows(Protocol::Tcp, target, *port) && !seen.tcp.open.contains(port) {
-                differences.push(self.difference(Protocol::Tcp, target, *port, "closed", "open"));
-            }
+        for port in wanted.difference(&seen.tcp.open).filter(|port| usize::from(**port) <= seen.tcp.tried) {
+            differences.push(self.difference(Protocol::Tcp, target, *port, "closed", "open"));
         }
-        let wanted: BTreeSet<u16> =
-            listening.iter().copied().filter(|port| self.allows(Protocol::Tcp, target, *port)).collect();
         Check {
             what: format!("TCP ports 1-{}, {}", seen.tcp.tried, family(target.to)),
             before: before.map(|before| open(&before.tcp.open)),
@@ -96,7 +108,7 @@ impl Expected<'_> {
     }
 
     fn ping(&self, target: Target, seen: &Reach, before: Option<&Reach>) -> Check {
-        let wanted = Packet::ping(target.from, target.to).is_ok_and(|packet| self.accepts(packet));
+        let wanted = self.pinged(target);
         let word = |answered: bool| if answered { "answered" } else { "no answer" }.to_owned();
         let differences = if seen.ping == wanted {
             Vec::new()

@@ -5,7 +5,7 @@ mod logins;
 mod ports;
 
 pub(crate) use logins::{Attempt, Client, Offered, guess_passwords, log_in_by_key, methods};
-pub(crate) use ports::{Reach, Target, reach};
+pub(crate) use ports::{Reach, ShouldAnswer, Target, reach};
 
 use host::Facts;
 use host::facts::Protocol;

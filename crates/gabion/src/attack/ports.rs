@@ -1,7 +1,9 @@
 //! What can be reached: TCP ports, UDP ports, echo requests.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use probe::reach::Patience;
 use probe::scan::{self, Answer, Scan};
 use probe::{Outside, reach as single};
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,13 @@ pub(crate) struct UdpPort {
     pub(crate) answer: Answer,
 }
 
+/// What should answer at one address: its silence is doubted before it is believed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ShouldAnswer {
+    pub(crate) tcp: BTreeSet<u16>,
+    pub(crate) ping: bool,
+}
+
 /// The first four bytes are a DNS query's head, so that more than an echo has reason to answer.
 const PAYLOAD: &[u8] = b"\x67\x61\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x01";
 
@@ -39,13 +48,17 @@ pub(crate) fn reach(
     target: Target,
     up_to: u16,
     udp: &[u16],
+    should_answer: ShouldAnswer,
 ) -> Result<Reach, probe::Error> {
     let Target { from, to } = target;
     let udp = udp.to_vec();
     outside.run(move || {
-        let tcp = scan::tcp(from, to, 1..=up_to)?;
-        let ping = single::ping(from, to)?;
-        let ask = |port: u16| single::udp(from, to, port, PAYLOAD).map(|answer| UdpPort { port, answer });
+        let tcp = scan::tcp(from, to, 1..=up_to, &should_answer.tcp)?;
+        let ping = single::ping(from, to, Patience::for_answer(should_answer.ping))?;
+        // Most services have nothing to say to this payload: silence is what should be expected.
+        let ask = |port: u16| {
+            single::udp(from, to, port, PAYLOAD, Patience::Brief).map(|answer| UdpPort { port, answer })
+        };
         let udp = udp.into_iter().map(ask).collect::<Result<_, _>>()?;
         Ok(Reach { tcp, udp, ping })
     })?

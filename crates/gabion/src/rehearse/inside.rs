@@ -1,8 +1,9 @@
 //! The stage inside the copy: process 1 there. Attacks, hardens, attacks again, undoes, and prints what it found as JSON.
 
 use std::io::Read as _;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use change::plan::Plan;
 use change::{About, Confirm, Progress, Root, Transaction, lockout};
@@ -123,12 +124,12 @@ impl<'c> Rehearsal<'c> {
     }
 
     fn play(mut self) -> Result<Outcome, Failure> {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let facts = self.facts()?;
         let wanted = self.filter_policy(&facts)?;
         let findings_before = Findings::of(&controls::audit(&facts, &self.policy));
         self.say("Attacking the copy as it is.");
-        let before = self.attack(&wanted)?;
+        let before = self.attack(&wanted, None)?;
 
         self.say("Hardening the copy.");
         let program = change::this_program()?;
@@ -140,8 +141,8 @@ impl<'c> Rehearsal<'c> {
         let applied = self.apply(plan)?;
 
         self.say("Attacking the hardened copy.");
-        let after = self.attack(&wanted)?;
         let hardened = self.facts()?;
+        let after = self.attack(&wanted, Some(&hardened))?;
         let audit_after = controls::audit(&hardened, &self.policy);
         let findings_left = outcome::left(&audit_after);
         let second_plan_is_empty = Plan::draw(&hardened, &self.policy, &program)?.is_empty();
@@ -190,7 +191,8 @@ impl<'c> Rehearsal<'c> {
             .map_err(|error| failed("the firewall's policy", error))
     }
 
-    fn attack(&self, wanted: &FilterPolicy) -> Result<Seen, Failure> {
+    /// One round of attacks. On a hardened copy, of which facts are given, what should answer is asked patiently.
+    fn attack(&self, wanted: &FilterPolicy, hardened: Option<&Facts>) -> Result<Seen, Failure> {
         let mut udp: Vec<u16> = UDP_THAT_MATTER.to_vec();
         udp.extend(
             wanted
@@ -205,7 +207,10 @@ impl<'c> Rehearsal<'c> {
         udp.dedup();
         let mut seen = Seen { reach: Vec::new(), forged: Vec::new(), logins: None };
         for target in &self.targets {
-            let reached = reach(&self.outside, *target, self.brief.up_to, &udp);
+            let should_answer =
+                hardened.map(|facts| Expected { policy: wanted, facts }.should_answer(*target));
+            let reached =
+                reach(&self.outside, *target, self.brief.up_to, &udp, should_answer.unwrap_or_default());
             seen.reach.push(reached.map_err(|error| failed("attacking", error))?);
             seen.forged.push(self.forge(target.to)?);
         }
@@ -219,17 +224,29 @@ impl<'c> Rehearsal<'c> {
         Ok(seen)
     }
 
-    /// Sends a datagram that pretends to come from loopback, and says whether it arrived.
+    /// Sends a datagram that pretends to come from loopback, and says whether it arrived before one that did come from there.
     fn forge(&self, to: IpAddr) -> Result<bool, Failure> {
         const WORD: &[u8] = b"forged";
+        const AFTER: &[u8] = b"after it";
+        const PATIENCE: Duration = Duration::from_secs(5);
         let sent = self.outside.run(move || probe::reach::spoofed_loopback(to, WATCHED, WORD));
         // The kernel may refuse to send it at all, which is as good.
         let sent = sent.map_err(|error| failed("attacking", error))?;
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let mut arrivals = self.arrivals.lock().map_err(|error| failed("attacking", error))?;
-        let arrived = arrivals.iter().any(|(_, payload)| payload == WORD);
-        arrivals.clear();
-        Ok(sent.is_ok() && arrived)
+        std::thread::sleep(Duration::from_millis(50));
+        let _lost_where_loopback_is_filtered = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .and_then(|socket| socket.send_to(AFTER, (Ipv4Addr::LOCALHOST, WATCHED)));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut arrivals = self.arrivals.lock().map_err(|error| failed("attacking", error))?;
+            let has = |word| arrivals.iter().any(|(_, payload)| payload == word);
+            if has(AFTER) || Instant::now() > deadline {
+                let arrived = has(WORD);
+                arrivals.clear();
+                return Ok(sent.is_ok() && arrived);
+            }
+            drop(arrivals);
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn apply(&self, plan: Plan) -> Result<Option<change::TransactionId>, Failure> {

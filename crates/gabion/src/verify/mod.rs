@@ -46,9 +46,14 @@ fn verify(context: &Context, subject: &Subject, up_to: u16) -> Result<Verificati
     let mut probes = 0;
     for target in targets(&outside) {
         context.output.progress(&format!("Trying {up_to} TCP ports of {}.", family(target.to)));
-        let seen = reach(&outside, target, up_to, &udp).map_err(|error| failed("probing", error))?;
+        let should_answer = expected.should_answer(target);
+        let seen = reach(&outside, target, up_to, &udp, should_answer);
+        let seen = seen.map_err(|error| failed("probing", error))?;
         probes += seen.tcp.tried + seen.udp.len() + 1;
         checks.extend(expected.checks(target, &seen, None));
+    }
+    if outside.v6().is_none() {
+        context.output.note("IPv6 is switched off on this host: nothing of it was tried.");
     }
     for (address, ports) in bound_to_one_address(subject) {
         let from = source_for(&outside, address);
@@ -96,8 +101,9 @@ fn source_for(outside: &Outside, address: IpAddr) -> Option<IpAddr> {
 
 fn one_port(outside: &Outside, expected: &Expected<'_>, target: Target, port: u16) -> Result<Check, Failure> {
     let Target { from, to } = target;
+    let should_be_open = expected.should_answer(target).tcp;
     let scan = outside
-        .run(move || probe::scan::tcp(from, to, port..=port))
+        .run(move || probe::scan::tcp(from, to, port..=port, &should_be_open))
         .and_then(|scan| scan)
         .map_err(|error| failed("probing", error))?;
     Ok(expected.single_tcp(target, port, &scan))
