@@ -33,7 +33,7 @@ pub fn filter_policy(policy: &Policy, facts: &Facts) -> Result<FilterPolicy, Unr
     let allow = firewall.allow.iter().map(|allow| entry(allow, &ssh)).collect::<Result<_, _>>()?;
     Ok(FilterPolicy {
         inbound: refusal(firewall.inbound),
-        forward: refusal(firewall.forward),
+        forward: refusal(firewall.forwarded),
         ping: firewall.ping,
         ipv6: match firewall.ipv6 {
             policy::Ipv6::Same => packet_filter::Ipv6::Same,

@@ -8,7 +8,8 @@ use toml::de::{DeTable, DeValue};
 
 use crate::check;
 use crate::model::{
-    Admin, Allow, AllowLogin, Crypto, Firewall, Ipv6, LogRate, Password, Policy, PortSpec, Refusal, Ssh, Sudo,
+    Admin, Allow, AllowLogin, Backend, Crypto, Firewall, Forward, Ipv6, LogRate, Password, Policy, PortSpec,
+    Refusal, Rule, RuleFamily, Ssh, Sudo,
 };
 use crate::nearest::nearest;
 use crate::password_hash;
@@ -19,7 +20,7 @@ use crate::read::{Reader, Text, Value};
 use crate::services::{SERVICES, lookup};
 use crate::syntax::{private_key_problem, syntax_problems};
 use crate::text::{PortError, RateError, parse_net};
-use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, SSH, TOP};
+use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, FORWARD, RULE, SSH, TOP};
 
 /// A policy with what only its file knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,15 +132,116 @@ impl Reader<'_> {
         for (key, path, value) in self.entries(table, path, &FIREWALL) {
             match key {
                 "inbound" => firewall.inbound = self.choice(value, key, REFUSAL).unwrap_or_default(),
-                "forward" => firewall.forward = self.choice(value, key, REFUSAL).unwrap_or_default(),
+                "forwarded" => firewall.forwarded = self.choice(value, key, REFUSAL).unwrap_or_default(),
                 "ping" => self.boolean(value).into_iter().for_each(|on| firewall.ping = on),
                 "ipv6" => firewall.ipv6 = self.choice(value, key, IPV6).unwrap_or_default(),
                 "log" => self.log_rate(value).into_iter().for_each(|rate| firewall.log = rate),
+                "exclusive" => self.boolean(value).into_iter().for_each(|on| firewall.exclusive = on),
+                "backend" => firewall.backend = self.choice(value, key, BACKEND).unwrap_or_default(),
                 "allow" => firewall.allow = self.allows(value, &path),
+                "forward" => firewall.forward = self.forwards(value, &path),
+                "rule" => firewall.rule = self.rules(value, &path),
                 _ => {}
             }
         }
         firewall
+    }
+
+    fn forwards(&mut self, value: &Value<'_>, path: &str) -> Vec<Forward> {
+        if let DeValue::String(refusal) = value.get_ref() {
+            let problem = Problem::error(value.span(), "`forward` is what this host forwards");
+            let help = format!("for how the rest is refused, write `forwarded = \"{refusal}\"`");
+            self.problem(problem.label("a list of sections, each written `[[firewall.forward]]`").help(help));
+            return Vec::new();
+        }
+        let tables = self.tables(value, path, FORWARD.heading);
+        tables.into_iter().map(|(path, span, table)| self.forward(&path, span, table)).collect()
+    }
+
+    fn forward(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Forward {
+        let mut forward = Forward { line: self.places.line(path).unwrap_or_default(), ..Forward::default() };
+        for (key, path, value) in self.entries(table, path, &FORWARD) {
+            if is_empty_list(value) {
+                self.problem(empty_list(key, value.span()));
+            }
+            match key {
+                "in" => forward.input = self.interfaces(value, &path, key),
+                "out" => forward.output = self.interfaces(value, &path, key),
+                "from" => forward.from = self.networks(value, &path, "from = [\"192.168.0.0/16\"]"),
+                "to" => forward.to = self.networks(value, &path, "to = [\"192.168.0.0/16\"]"),
+                "port" => forward.port = self.ports(value, &path),
+                "comment" => forward.comment = self.comment(value),
+                _ => {}
+            }
+        }
+        if ["in", "out", "from", "to", "port"].iter().all(|key| !table.contains_key(*key)) {
+            let problem =
+                Problem::error(span, "a forward entry that says nothing would let everything through");
+            self.problem(
+                problem.help("write what may pass, as in `in = \"docker0\"` or `to = \"192.0.2.0/24\"`"),
+            );
+        }
+        forward
+    }
+
+    fn rules(&mut self, value: &Value<'_>, path: &str) -> Vec<Rule> {
+        let tables = self.tables(value, path, RULE.heading);
+        tables.into_iter().map(|(path, span, table)| self.rule(&path, span, table)).collect()
+    }
+
+    fn rule(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Rule {
+        let mut rule = Rule { line: self.places.line(path).unwrap_or_default(), ..Rule::default() };
+        for (key, _, value) in self.entries(table, path, &RULE) {
+            match key {
+                "chain" => rule.chain = self.chain(value).unwrap_or_default(),
+                "rule" => {
+                    let text = self.string(value, "rule = \"-p tcp --dport 25 -j DROP\"");
+                    rule.rule = text.map(|text| text.text.to_owned()).unwrap_or_default();
+                }
+                "family" => rule.family = self.choice(value, key, RULE_FAMILY),
+                "comment" => rule.comment = self.comment(value),
+                "active" => self.boolean(value).into_iter().for_each(|on| rule.active = on),
+                _ => {}
+            }
+        }
+        for key in ["chain", "rule"] {
+            if !table.contains_key(key) {
+                let problem = Problem::error(span.clone(), format!("a rule entry without `{key}`"));
+                self.problem(
+                    problem.help("write `chain = \"input\"` and `rule = \"-p tcp --dport 25 -j DROP\"`"),
+                );
+            }
+        }
+        rule
+    }
+
+    fn chain(&mut self, value: &Value<'_>) -> Option<String> {
+        let Text { text, span } = self.string(value, "chain = \"input\"")?;
+        if let Some(built_in) = BUILT_IN.iter().find(|name| text.eq_ignore_ascii_case(name)) {
+            return Some((*built_in).to_owned());
+        }
+        let fits = (1..=28).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && !text.starts_with('-');
+        if fits {
+            return Some(text.to_owned());
+        }
+        let problem = Problem::error(span, format!("`{text}` is no name of a chain"));
+        self.problem(problem.help(
+            "`input`, `forward`, `output`, or a name of letters, digits, `-`, `_` and `.`, of at most 28",
+        ));
+        None
+    }
+
+    fn interfaces(&mut self, value: &Value<'_>, path: &str, key: &str) -> Vec<String> {
+        let mut interfaces = Vec::new();
+        for name in self.strings(value, path, &format!("{key} = \"docker*\"")) {
+            match interface_problem(&name, key) {
+                None => interfaces.push(name.text.to_owned()),
+                Some(problem) => self.problem(problem),
+            }
+        }
+        interfaces
     }
 
     fn allows(&mut self, value: &Value<'_>, path: &str) -> Vec<Allow> {
@@ -160,7 +262,7 @@ impl Reader<'_> {
             match key {
                 "service" => allow.service = self.services(value, &path),
                 "port" => allow.port = self.ports(value, &path),
-                "from" => allow.from = self.sources(value, &path),
+                "from" => allow.from = self.networks(value, &path, "from = [\"192.168.0.0/16\"]"),
                 "new-per-minute" => allow.new_per_minute = self.count(value),
                 "comment" => allow.comment = self.comment(value),
                 _ => {}
@@ -269,9 +371,9 @@ impl Reader<'_> {
         ports
     }
 
-    fn sources(&mut self, value: &Value<'_>, path: &str) -> Vec<IpNet> {
+    fn networks(&mut self, value: &Value<'_>, path: &str, example: &str) -> Vec<IpNet> {
         let mut sources = Vec::new();
-        for source in self.strings(value, path, "from = [\"192.168.0.0/16\"]") {
+        for source in self.strings(value, path, example) {
             match parse_net(source.text) {
                 None => self.problem(no_network(&source)),
                 Some(net) if net.addr() != net.network() => self.problem(host_bits(&source, net)),
@@ -324,6 +426,31 @@ fn empty_list(key: &str, span: Range<usize>) -> Problem {
     }
 }
 
+/// Names that the kernel takes (`dev_valid_name`), or the beginning of one and a `*`.
+fn interface_problem(name: &Text<'_>, key: &str) -> Option<Problem> {
+    let (begins, help) = match (name.text, name.text.strip_suffix(['*', '+'])) {
+        ("*" | "+", _) => {
+            let problem =
+                Problem::error(name.span.clone(), format!("`{key} = \"{}\"` is every interface", name.text));
+            return Some(problem.help(format!("leave `{key}` out")));
+        }
+        (text, Some(begins)) if text.ends_with('+') => {
+            let problem = Problem::error(name.span.clone(), format!("`{text}` is the spelling of iptables"));
+            return Some(problem.label(format!("write `{begins}*`")));
+        }
+        (_, Some(begins)) => (begins, "`*` stands at the end only"),
+        (text, None) => {
+            (text, "a name has at most 15 characters; `*` at its end is every name that begins so")
+        }
+    };
+    let fits = (1..=15).contains(&begins.len())
+        && !begins.contains(['/', ':', '*', '+'])
+        && !begins.chars().any(|c| c.is_whitespace() || c.is_control())
+        && begins.is_ascii()
+        && !matches!(begins, "." | "..");
+    (!fits).then(|| Problem::error(name.span.clone(), format!("`{}` is no interface", name.text)).help(help))
+}
+
 fn no_network(source: &Text<'_>) -> Problem {
     Problem::error(source.span.clone(), format!("`{}` is no network", source.text))
         .help("write `192.168.0.0/16`, `2001:db8::/32`, or one address; names are not looked up, since DNS can be forged")
@@ -336,6 +463,11 @@ fn host_bits(source: &Text<'_>, net: IpNet) -> Problem {
         .help(format!("`{}` is the whole network, `{host}` the one address", net.trunc()))
 }
 
+const BUILT_IN: &[&str] = &["input", "forward", "output"];
+const BACKEND: &[(&str, Backend)] =
+    &[("auto", Backend::Auto), ("nftables", Backend::Nftables), ("iptables", Backend::Iptables)];
+const RULE_FAMILY: &[(&str, RuleFamily)] =
+    &[("both", RuleFamily::Both), ("ipv4", RuleFamily::Ipv4), ("ipv6", RuleFamily::Ipv6)];
 const SUDO: &[(&str, Sudo)] =
     &[("auto", Sudo::Auto), ("password", Sudo::Password), ("no-password", Sudo::NoPassword)];
 const CRYPTO: &[(&str, Crypto)] = &[("modern", Crypto::Modern), ("compatible", Crypto::Compatible)];

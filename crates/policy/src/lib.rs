@@ -37,8 +37,8 @@ use std::path::{Path, PathBuf};
 
 pub use decode::{Parsed, parse_with_places};
 pub use model::{
-    Admin, Allow, AllowLogin, Crypto, Firewall, Ipv6, LogRate, Password, Policy, PortSpec, Refusal, Ssh,
-    Sudo, Transport,
+    Admin, Allow, AllowLogin, Backend, Crypto, Firewall, Forward, Ipv6, LogRate, Password, Policy, PortSpec,
+    Refusal, Rule, RuleFamily, Ssh, Sudo, Transport,
 };
 pub use places::{Place, Places};
 pub use problem::{PolicyError, Problem, Severity, render};

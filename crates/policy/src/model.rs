@@ -128,27 +128,40 @@ pub enum AllowLogin {
 pub struct Firewall {
     /// What happens to inbound packets that nothing allows.
     pub inbound: Refusal,
-    /// What happens to packets that this host would forward.
-    pub forward: Refusal,
+    /// What happens to packets that this host would forward and that nothing allows.
+    pub forwarded: Refusal,
     /// Whether echo requests are answered.
     pub ping: bool,
     /// IPv6: like IPv4, or refused whole.
     pub ipv6: Ipv6,
     /// At most how often a refused packet is logged; `off` for never.
     pub log: LogRate,
+    /// Whether other firewall managers (ufw, firewalld, netfilter-persistent, nftables.service) are stood down. If not, a
+    /// packet gets in only where theirs let it in as well.
+    pub exclusive: bool,
+    /// Through what the rules are loaded.
+    pub backend: Backend,
     /// What is let in. Without any entry: `service = "ssh"`.
     pub allow: Vec<Allow>,
+    /// What this host forwards, such as for its containers.
+    pub forward: Vec<Forward>,
+    /// Rules in the words of iptables, in the order in which they run, before what is allowed.
+    pub rule: Vec<Rule>,
 }
 
 impl Default for Firewall {
     fn default() -> Self {
         Self {
             inbound: Refusal::Reject,
-            forward: Refusal::Reject,
+            forwarded: Refusal::Reject,
             ping: true,
             ipv6: Ipv6::Same,
             log: LogRate::PerMinute(5),
+            exclusive: true,
+            backend: Backend::Auto,
             allow: vec![Allow { service: vec!["ssh".to_owned()], ..Allow::default() }],
+            forward: Vec::new(),
+            rule: Vec::new(),
         }
     }
 }
@@ -173,6 +186,19 @@ pub enum Ipv6 {
     Same,
     /// Everything but loopback is refused.
     Reject,
+}
+
+/// Through what the rules are loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// `nftables` where the kernel has it, `iptables` elsewhere.
+    #[default]
+    Auto,
+    /// The kernel's `nf_tables`, over netlink.
+    Nftables,
+    /// The host's `iptables-restore` and `ip6tables-restore`.
+    Iptables,
 }
 
 /// A rate at which refused packets are logged, written `"5/minute"`, `"1/second"`, `"10/hour"` or `"off"`.
@@ -216,6 +242,81 @@ pub struct Allow {
     #[serde(skip_serializing_if = "is_zero")]
     #[schemars(skip)]
     pub line: usize,
+}
+
+/// One `[[firewall.forward]]`: what may pass through this host. Whatever is left out may be anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Forward {
+    /// The interfaces that it comes in by, as `in = "eth0"`, `in = "docker*"` for all that begin so, or a list.
+    #[serde(rename = "in", deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::interfaces")]
+    pub input: Vec<String>,
+    /// The interfaces that it leaves by.
+    #[serde(rename = "out", deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::interfaces")]
+    pub output: Vec<String>,
+    /// Where it comes from, as `from = "10.0.0.0/8"` or a list.
+    #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::sources")]
+    pub from: Vec<IpNet>,
+    /// Where it goes to.
+    #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::sources")]
+    pub to: Vec<IpNet>,
+    /// The ports that it goes to, as `port = "tcp/443"` or a list.
+    #[serde(deserialize_with = "text::one_or_many_parsed", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::ports")]
+    pub port: Vec<PortSpec>,
+    /// Free text, kept with the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Line of the entry in the policy file, 1-based; 0 where there is no file.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(skip)]
+    pub line: usize,
+}
+
+/// One `[[firewall.rule]]`: a rule in the words of iptables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Rule {
+    /// `input`, `forward`, `output`, or a chain of one's own, which another rule jumps to.
+    pub chain: String,
+    /// The arguments of iptables, as `-s 203.0.113.0/24 -p tcp --dport 25 -j DROP`.
+    pub rule: String,
+    /// The families that it is for; by default those that the rule itself can be for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "RuleFamily")]
+    pub family: Option<RuleFamily>,
+    /// Free text, kept with the rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether it is loaded; a rule that is not is kept and shown.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub active: bool,
+    /// Line of the entry in the policy file, 1-based; 0 where there is no file.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(skip)]
+    pub line: usize,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self { chain: String::new(), rule: String::new(), family: None, comment: None, active: true, line: 0 }
+    }
+}
+
+/// The families that a [`Rule`] is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RuleFamily {
+    /// IPv4 and IPv6.
+    Both,
+    /// IPv4 alone.
+    Ipv4,
+    /// IPv6 alone.
+    Ipv6,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]

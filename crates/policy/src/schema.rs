@@ -33,6 +33,10 @@ pub(crate) fn sources(_: &mut SchemaGenerator) -> Schema {
     one_or_many(&json_schema!({ "type": "string" }))
 }
 
+pub(crate) fn interfaces(_: &mut SchemaGenerator) -> Schema {
+    one_or_many(&json_schema!({ "type": "string", "pattern": "^[^*/\\s]{1,15}[*]?$" }))
+}
+
 pub(crate) fn texts(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] })
 }
@@ -47,7 +51,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, SSH, Section, TOP};
+    use crate::vocabulary::{ADMIN, ALLOW, FIREWALL, FORWARD, RULE, SSH, Section, TOP};
 
     #[test]
     fn the_keys_that_the_reader_knows_are_those_of_the_model() {
@@ -63,5 +67,7 @@ mod tests {
         same(&SSH, "/$defs/Ssh");
         same(&FIREWALL, "/$defs/Firewall");
         same(&ALLOW, "/$defs/Allow");
+        same(&FORWARD, "/$defs/Forward");
+        same(&RULE, "/$defs/Rule");
     }
 }

@@ -16,12 +16,29 @@ pub(crate) const SSH: Section = Section {
     heading: "[ssh]",
     keys: &["root-login", "password-login", "crypto", "allow", "tcp-forwarding", "agent-forwarding"],
 };
-pub(crate) const FIREWALL: Section =
-    Section { heading: "[firewall]", keys: &["inbound", "forward", "ping", "ipv6", "log", "allow"] };
+pub(crate) const FIREWALL: Section = Section {
+    heading: "[firewall]",
+    keys: &[
+        "inbound",
+        "forwarded",
+        "ping",
+        "ipv6",
+        "log",
+        "exclusive",
+        "backend",
+        "allow",
+        "forward",
+        "rule",
+    ],
+};
 pub(crate) const ALLOW: Section = Section {
     heading: "[[firewall.allow]]",
     keys: &["service", "port", "from", "new-per-minute", "comment"],
 };
+pub(crate) const FORWARD: Section =
+    Section { heading: "[[firewall.forward]]", keys: &["in", "out", "from", "to", "port", "comment"] };
+pub(crate) const RULE: Section =
+    Section { heading: "[[firewall.rule]]", keys: &["chain", "rule", "family", "comment", "active"] };
 
 /// Sections that later versions apply and this one does not.
 pub(crate) const LATER: &[(&str, &str)] =
@@ -49,6 +66,13 @@ const ALIASES: &[(&str, &str)] = &[
     ("sources", "from"),
     ("saddr", "from"),
     ("dport", "port"),
+    ("iface", "in"),
+    ("iif", "in"),
+    ("oif", "out"),
+    ("daddr", "to"),
+    ("destination", "to"),
+    ("enabled", "active"),
+    ("rules", "rule"),
 ];
 
 /// The key of ours that another program's name means.
@@ -59,5 +83,5 @@ pub(crate) fn alias(typed: &str) -> Option<&'static str> {
 
 /// The section whose key this is.
 pub(crate) fn home_of(key: &str) -> Option<&'static Section> {
-    [&SSH, &FIREWALL, &ADMIN, &ALLOW].into_iter().find(|section| section.keys.contains(&key))
+    [&SSH, &FIREWALL, &ADMIN, &ALLOW, &FORWARD, &RULE].into_iter().find(|section| section.keys.contains(&key))
 }

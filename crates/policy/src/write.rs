@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::model::{
-    Admin, Allow, AllowLogin, Crypto, Firewall, Ipv6, Password, Policy, PortSpec, Refusal, Ssh, Sudo,
+    Admin, Allow, AllowLogin, Backend, Crypto, Firewall, Forward, Ipv6, Password, Policy, PortSpec, Refusal,
+    Rule, RuleFamily, Ssh, Sudo,
 };
 
 /// What is known of the host and goes into the file as comments.
@@ -39,8 +40,14 @@ pub fn to_toml(policy: &Policy, hints: &Hints) -> String {
     admins(&mut file, &policy.admins, hints);
     ssh(&mut file, &policy.ssh);
     firewall(&mut file, &policy.firewall);
+    for one in &policy.firewall.rule {
+        rule(&mut file, one);
+    }
     for allow in &policy.firewall.allow {
         allowed(&mut file, allow, hints);
+    }
+    for forward in &policy.firewall.forward {
+        forwarded(&mut file, forward);
     }
     not_allowed(&mut file, &policy.firewall.allow, hints);
     file
@@ -127,7 +134,7 @@ fn firewall(file: &mut String, firewall: &Firewall) {
     note(file, "reject | drop: what happens to what nothing below lets in.");
     setting(file, "inbound", &quoted(refusal(firewall.inbound)), firewall.inbound == default.inbound);
     note(file, "reject | drop: what happens to packets on their way through this host.");
-    setting(file, "forward", &quoted(refusal(firewall.forward)), firewall.forward == default.forward);
+    setting(file, "forwarded", &quoted(refusal(firewall.forwarded)), firewall.forwarded == default.forwarded);
     note(file, "Whether echo requests are answered.");
     switch(file, "ping", firewall.ping, default.ping);
     note(file, "same | reject: IPv6 like IPv4, or refused whole.");
@@ -138,6 +145,15 @@ fn firewall(file: &mut String, firewall: &Firewall) {
     setting(file, "ipv6", &quoted(ipv6), firewall.ipv6 == default.ipv6);
     note(file, "At most how often a refused packet is logged: 5/minute, 1/second, 10/hour, off.");
     setting(file, "log", &quoted(&firewall.log.to_string()), firewall.log == default.log);
+    note(file, "Whether other firewall managers (ufw, firewalld, ...) are stood down.");
+    switch(file, "exclusive", firewall.exclusive, default.exclusive);
+    note(file, "auto | nftables | iptables: through what the rules are loaded.");
+    let backend = match firewall.backend {
+        Backend::Auto => "auto",
+        Backend::Nftables => "nftables",
+        Backend::Iptables => "iptables",
+    };
+    setting(file, "backend", &quoted(backend), firewall.backend == default.backend);
     if firewall.allow.is_empty() {
         note(file, "What is let in: nothing.");
         set(file, "allow", "[]");
@@ -166,6 +182,46 @@ fn allowed(file: &mut String, allow: &Allow, hints: &Hints) {
     }
     if let Some(comment) = &allow.comment {
         set(file, "comment", &quoted(comment));
+    }
+}
+
+fn forwarded(file: &mut String, forward: &Forward) {
+    file.push_str("\n[[firewall.forward]]\n");
+    for (key, interfaces) in [("in", &forward.input), ("out", &forward.output)] {
+        if !interfaces.is_empty() {
+            set(file, key, &one_or_list(interfaces));
+        }
+    }
+    for (key, networks) in [("from", &forward.from), ("to", &forward.to)] {
+        if !networks.is_empty() {
+            set(file, key, &one_or_list(networks));
+        }
+    }
+    if !forward.port.is_empty() {
+        set(file, "port", &one_or_list(&forward.port));
+    }
+    if let Some(comment) = &forward.comment {
+        set(file, "comment", &quoted(comment));
+    }
+}
+
+fn rule(file: &mut String, rule: &Rule) {
+    file.push_str("\n[[firewall.rule]]\n");
+    set(file, "chain", &quoted(&rule.chain));
+    set(file, "rule", &literal(&rule.rule));
+    if let Some(family) = rule.family {
+        let family = match family {
+            RuleFamily::Both => "both",
+            RuleFamily::Ipv4 => "ipv4",
+            RuleFamily::Ipv6 => "ipv6",
+        };
+        set(file, "family", &quoted(family));
+    }
+    if let Some(comment) = &rule.comment {
+        set(file, "comment", &quoted(comment));
+    }
+    if !rule.active {
+        set(file, "active", "false");
     }
 }
 
@@ -244,6 +300,15 @@ fn keys(keys: &[String]) -> String {
     }
     let lines: Vec<String> = keys.iter().map(|key| format!("    {},\n", quoted(key))).collect();
     format!("[\n{}]", lines.concat())
+}
+
+/// A string of TOML in single quotes where it can be, since rules of iptables often hold double ones.
+fn literal(text: &str) -> String {
+    if text.contains('"') && !text.contains('\'') && !text.chars().any(char::is_control) {
+        format!("'{text}'")
+    } else {
+        quoted(text)
+    }
 }
 
 /// A basic string of TOML.

@@ -7,8 +7,8 @@ use std::path::Path;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use policy::services::SERVICES;
 use policy::{
-    Admin, Allow, AllowLogin, Crypto, Firewall, Hints, Ipv6, Listening, LogRate, Password, Policy, PortSpec,
-    Refusal, Ssh, Sudo, Transport, parse_with_places, to_toml,
+    Admin, Allow, AllowLogin, Backend, Crypto, Firewall, Forward, Hints, Ipv6, Listening, LogRate, Password,
+    Policy, PortSpec, Refusal, Rule, RuleFamily, Ssh, Sudo, Transport, parse_with_places, to_toml,
 };
 use proptest::prelude::*;
 
@@ -80,6 +80,44 @@ fn allow(ipv6: Ipv6) -> impl Strategy<Value = Allow> {
         })
 }
 
+fn forward(ipv6: Ipv6) -> impl Strategy<Value = Forward> {
+    let interfaces = || prop::collection::vec("[a-z]{1,4}[*]?", 0..3);
+    let networks = || prop::collection::vec(source(ipv6), 0..3);
+    let comment = prop::option::of("[^\\p{Cc}]{0,20}");
+    (interfaces(), interfaces(), networks(), networks(), prop::collection::vec(port(), 0..3), comment)
+        .prop_filter("it says something", |(input, output, from, to, port, _)| {
+            !(input.is_empty() && output.is_empty() && from.is_empty() && to.is_empty() && port.is_empty())
+        })
+        .prop_map(|(input, output, from, to, port, comment)| Forward {
+            input,
+            output,
+            from,
+            to,
+            port,
+            comment,
+            line: 0,
+        })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let text = prop::sample::select(vec![
+        "-p tcp --dport 25 -j DROP",
+        "-s 203.0.113.0/24 -j REJECT",
+        "-m comment --comment \"it's\" -j ACCEPT",
+        "-j LOG --log-prefix \"a b \"",
+    ]);
+    let chain = prop::sample::select(vec!["input", "forward", "output"]);
+    let comment = prop::option::of("[^\\p{Cc}]{0,20}");
+    (chain, text, any::<bool>(), comment).prop_map(|(chain, rule, active, comment)| Rule {
+        chain: chain.to_owned(),
+        rule: rule.to_owned(),
+        family: rule.contains("203").then_some(RuleFamily::Ipv4),
+        comment,
+        active,
+        line: 0,
+    })
+}
+
 fn firewall() -> impl Strategy<Value = Firewall> {
     let refusal = || prop_oneof![Just(Refusal::Reject), Just(Refusal::Drop)];
     let log = prop_oneof![
@@ -90,8 +128,23 @@ fn firewall() -> impl Strategy<Value = Firewall> {
     ];
     prop_oneof![Just(Ipv6::Same), Just(Ipv6::Reject)].prop_flat_map(move |ipv6| {
         let allow = prop::collection::vec(allow(ipv6), 0..4);
-        (refusal(), refusal(), any::<bool>(), log.clone(), allow).prop_map(
-            move |(inbound, forward, ping, log, allow)| Firewall { inbound, forward, ping, ipv6, log, allow },
+        let backend = prop::sample::select(vec![Backend::Auto, Backend::Nftables, Backend::Iptables]);
+        let forward = prop::collection::vec(forward(ipv6), 0..3);
+        let rule = prop::collection::vec(rule(), 0..3);
+        let words = (refusal(), refusal(), any::<bool>(), log.clone(), any::<bool>(), backend);
+        (words, allow, forward, rule).prop_map(
+            move |((inbound, forwarded, ping, log, exclusive, backend), allow, forward, rule)| Firewall {
+                inbound,
+                forwarded,
+                ping,
+                ipv6,
+                log,
+                exclusive,
+                backend,
+                allow,
+                forward,
+                rule,
+            },
         )
     })
 }
@@ -125,9 +178,9 @@ fn hints() -> impl Strategy<Value = Hints> {
 }
 
 fn without_lines(mut policy: Policy) -> Policy {
-    for allow in &mut policy.firewall.allow {
-        allow.line = 0;
-    }
+    policy.firewall.allow.iter_mut().for_each(|allow| allow.line = 0);
+    policy.firewall.forward.iter_mut().for_each(|forward| forward.line = 0);
+    policy.firewall.rule.iter_mut().for_each(|rule| rule.line = 0);
     policy
 }
 
