@@ -26,6 +26,7 @@ mod finding;
 mod firewall;
 #[cfg(test)]
 mod fixture;
+pub mod foreign;
 mod judgement;
 mod packets;
 mod people;

@@ -172,8 +172,28 @@ pub(crate) enum PolicyVerb {
 pub(crate) enum FirewallVerb {
     /// Load the saved ruleset; run at boot before the network is up
     Load,
-    /// Print this host's own table as it is in the kernel
-    Show,
+    /// Show what the kernel runs: numbered lines with counters, and what others put beside them
+    Show(ShowFirewall),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowFirewall {
+    /// Only what concerns this family
+    #[arg(long, value_name = "FAMILY")]
+    pub(crate) family: Option<IpFamily>,
+    /// Only this chain: INPUT, FORWARD, OUTPUT, or any chain of the kernel
+    #[arg(long, value_name = "NAME")]
+    pub(crate) chain: Option<String>,
+    /// Every rule of the kernel with its handle and counters, of every table
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IpFamily {
+    Ipv4,
+    Ipv6,
 }
 
 #[derive(Debug, Subcommand)]

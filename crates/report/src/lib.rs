@@ -17,6 +17,7 @@
 //! ```
 
 pub mod audit;
+pub mod firewall;
 pub mod grade;
 pub mod lockout;
 mod page;

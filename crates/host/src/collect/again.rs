@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Notes, Wanted, accounts, sudo, way_in as session};
+use super::{Notes, Wanted, accounts, firewall, sudo, way_in as session};
 use crate::facts::{Fact, Facts, WayIn};
 use crate::process::Proc;
 use crate::{Host, Recorded};
@@ -31,4 +31,9 @@ pub fn way_in(host: &dyn Host) -> Fact<WayIn> {
     let mut notes = Notes::new(host);
     let accounts = accounts::collect(&mut notes);
     session::live(&Proc::real(), &accounts, &mut notes)
+}
+
+/// Tables of the legacy `x_tables` in use, as `ip filter`, and nothing else.
+pub fn legacy_tables() -> Fact<Vec<String>> {
+    firewall::legacy(&Proc::real())
 }

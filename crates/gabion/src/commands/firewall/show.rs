@@ -1,23 +1,42 @@
-//! `gabion firewall show`: what the kernel runs.
+//! `gabion firewall show`: what the kernel runs, and whose it is.
 
-use nf_tables::Connection;
+use report::firewall::{Ip, Shown};
 
+use super::{dump, legacy};
+use crate::cli::{IpFamily, ShowFirewall};
 use crate::context::{Context, need_root};
 use crate::error::{Failure, usage};
 use crate::exit::Exit;
 
-pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
+pub(super) fn run(context: &Context, options: &ShowFirewall) -> Result<Exit, Failure> {
     need_root("firewall show")?;
-    let kernel = |error: nf_tables::Error| Failure::Kernel(error.to_string());
-    let ruleset = Connection::open().and_then(|mut connection| connection.dump_ruleset()).map_err(kernel)?;
-    let own = ruleset.tables.iter().find(|table| table.table.name == packet_filter::DEFAULT_TABLE);
-    let own = own.ok_or_else(|| {
-        usage("there is no table of gabion's in the kernel", "`gabion plan` shows what would be loaded")
-    })?;
+    let ruleset = dump()?;
+    let legacy = legacy().unwrap_or_else(|why| {
+        context.output.note(&format!("whether the legacy x_tables are in use is not known: {why}"));
+        Vec::new()
+    });
+    let shown = Shown {
+        tables: &ruleset.tables,
+        legacy: &legacy,
+        family: options.family.map(|family| match family {
+            IpFamily::Ipv4 => Ip::V4,
+            IpFamily::Ipv6 => Ip::V6,
+        }),
+        chain: options.chain.as_deref(),
+        all: options.all,
+    };
     if context.output.json {
-        context.output.value(own);
-    } else {
-        context.output.text(&packet_filter::text::table(own));
+        context.output.value(&report::firewall::json(&shown, ruleset.generation));
+        return Ok(Exit::Clean);
     }
+    let text = report::firewall::text(&shown, context.output.view());
+    if text.is_empty() {
+        let name = options.chain.as_deref().unwrap_or_default();
+        return Err(usage(
+            format!("no table has a chain {name:?}"),
+            "`gabion firewall show --all` shows every chain",
+        ));
+    }
+    context.output.text(&text);
     Ok(Exit::Clean)
 }

@@ -1,0 +1,623 @@
+//! A table as a person numbers it: one line for each thing that it does, however many kernel rules that takes.
+//!
+//! The rules are met in the order in which a packet could meet them, from the base chain on through every jump and verdict
+//! map. What only leads on to another chain is no line of its own. Rules with the same comment are one line: the
+//! compiler gives one comment to all that serve one thing, IPv4 and IPv6 alike. A rule without a comment, as somebody
+//! else may have put it there, is a line of its own.
+
+use std::collections::HashMap;
+
+use nf_tables::{
+    CmpOp, Counter, Data, DataType, Dynset, Expression, Family, HookPoint, Immediate, MetaKey, Policy, Rule,
+    TableDump, Verdict,
+};
+use serde::Serialize;
+
+use crate::contents::Contents;
+use crate::packet::protocol;
+use crate::policy::{PortRange, Transport};
+use crate::text;
+
+/// The lines of one base chain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ListedChain {
+    /// `INPUT`, `FORWARD`, `OUTPUT`; the kernel's own name for any other.
+    pub name: String,
+    /// Where packets enter it.
+    pub hook: String,
+    /// What becomes of a packet that no rule decides.
+    pub policy: &'static str,
+    /// The lines, in order.
+    pub lines: Vec<Line>,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Line {
+    /// Its number in the chain, from 1.
+    pub number: usize,
+    /// What it does: the comment without its place, or the rule's own text.
+    pub what: String,
+    /// The line of the policy that it serves, as `policy.toml:31`.
+    pub place: Option<String>,
+    /// Its rules say what they are for, as all that are compiled do.
+    pub is_commented: bool,
+    /// It concerns IPv4.
+    pub ipv4: bool,
+    /// It concerns IPv6.
+    pub ipv6: bool,
+    /// What it decides: `accept`, `drop`, `reject`, `log`, `queue`, `return`, or `-`.
+    pub target: &'static str,
+    /// The ports that lead to it.
+    pub ports: Vec<String>,
+    /// The source addresses that it is limited to.
+    pub sources: Vec<String>,
+    /// The rate that it keeps, as `30/minute for each source`.
+    pub limit: Option<String>,
+    /// What it has counted, where one of its rules counts.
+    pub counted: Option<Counted>,
+    /// The kernel rules that make it up.
+    pub rules: Vec<KernelRule>,
+}
+
+/// Packets and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counted {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, from the network header on.
+    pub bytes: u64,
+}
+
+/// A rule as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KernelRule {
+    /// Its chain.
+    pub chain: String,
+    /// Its place there, from 1.
+    pub number: usize,
+    /// The kernel's number for it.
+    pub handle: Option<u64>,
+    /// What it says, with its comment.
+    pub text: String,
+    /// What it has counted.
+    pub counted: Option<Counted>,
+}
+
+/// The filter chains of a table at the hooks where a host filters, each with its lines.
+#[must_use]
+pub fn listing(dump: &TableDump) -> Vec<ListedChain> {
+    let bases = dump.chains.iter().filter_map(|chain| Some((chain, chain.chain.hook.as_ref()?)));
+    let mut bases: Vec<_> = bases.collect();
+    bases.sort_by_key(|(_, hook)| (rank(hook.point), hook.priority));
+    let list = |(chain, hook): (&nf_tables::ChainDump, &nf_tables::object::Hook)| {
+        let mut walk = Walk { dump, lines: Vec::new(), at: HashMap::new(), cursor: None, depth: 0 };
+        for (ipv4, ipv6) in [(sees(dump, true), false), (false, sees(dump, false))] {
+            walk.cursor = None;
+            walk.chain(&chain.chain.name, &Reach { ipv4, ipv6, ..Reach::default() });
+        }
+        let name = match hook.point {
+            HookPoint::Input => "INPUT".to_owned(),
+            HookPoint::Forward => "FORWARD".to_owned(),
+            HookPoint::Output => "OUTPUT".to_owned(),
+            HookPoint::Prerouting | HookPoint::Postrouting | HookPoint::Ingress | HookPoint::Egress => {
+                chain.chain.name.clone()
+            }
+        };
+        ListedChain {
+            name,
+            hook: format!("{} {}", point_name(hook.point), hook.priority),
+            policy: policy_name(hook.policy),
+            lines: numbered(walk.lines),
+        }
+    };
+    bases.into_iter().map(list).collect()
+}
+
+/// The policy of a base chain, as `iptables` and `nft` write it.
+#[must_use]
+pub const fn policy_name(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Accept => "accept",
+        Policy::Drop => "drop",
+    }
+}
+
+/// A point of the packet's way, as `nft` writes it.
+#[must_use]
+pub const fn point_name(point: HookPoint) -> &'static str {
+    match point {
+        HookPoint::Prerouting => "prerouting",
+        HookPoint::Input => "input",
+        HookPoint::Forward => "forward",
+        HookPoint::Output => "output",
+        HookPoint::Postrouting => "postrouting",
+        HookPoint::Ingress => "ingress",
+        HookPoint::Egress => "egress",
+    }
+}
+
+const fn rank(point: HookPoint) -> u8 {
+    match point {
+        HookPoint::Ingress => 0,
+        HookPoint::Prerouting => 1,
+        HookPoint::Input => 2,
+        HookPoint::Forward => 3,
+        HookPoint::Output => 4,
+        HookPoint::Postrouting => 5,
+        HookPoint::Egress => 6,
+    }
+}
+
+fn sees(dump: &TableDump, ipv4: bool) -> bool {
+    match dump.table.family {
+        Family::Inet | Family::Netdev | Family::Bridge => true,
+        Family::Ip => ipv4,
+        Family::Ip6 => !ipv4,
+        Family::Arp => false,
+    }
+}
+
+/// In the order that people number them in: what is built in, then the lines of the policy in its own order, then what
+/// becomes of the rest. A map of protocols or ports leads to them in the order of its numbers, which means nothing.
+fn numbered(lines: Vec<Line>) -> Vec<Line> {
+    let (mut head, mut entries, mut tail) = (Vec::new(), Vec::new(), Vec::new());
+    for line in lines {
+        match line.place {
+            Some(_) => entries.push(line),
+            None if line.is_commented && TAIL.iter().any(|tail| line.what.starts_with(tail)) => {
+                tail.push(line);
+            }
+            None => head.push(line),
+        }
+    }
+    let entry = |line: &Line| line.place.as_deref().and_then(|place| place.rsplit_once(':')?.1.parse().ok());
+    entries.sort_by_key(|line| entry(line).unwrap_or(u32::MAX));
+    head.extend(entries);
+    head.extend(tail);
+    for (at, line) in head.iter_mut().enumerate() {
+        line.number = at + 1;
+    }
+    head
+}
+
+/// How the comments of the last lines begin.
+const TAIL: [&str; 2] = ["log what is refused", "refuse"];
+
+/// Which packets get to a place.
+#[derive(Debug, Clone, Default)]
+struct Reach {
+    ipv4: bool,
+    ipv6: bool,
+    transport: Option<Transport>,
+    ports: Vec<PortRange>,
+}
+
+/// What makes two rules one line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Comment(String),
+    Rule(String, usize),
+}
+
+struct Walk<'a> {
+    dump: &'a TableDump,
+    lines: Vec<Line>,
+    at: HashMap<Key, usize>,
+    /// The last of the lines that this family has met: what only the other has not met stands behind it.
+    cursor: Option<usize>,
+    depth: usize,
+}
+
+/// How deep jumps go (`NFT_JUMP_STACK_SIZE`).
+const DEPTH: usize = 16;
+
+impl Walk<'_> {
+    fn chain(&mut self, name: &str, reach: &Reach) {
+        let dump = self.dump;
+        let Some(chain) = dump.chain(name).filter(|_| self.depth < DEPTH) else { return };
+        self.depth += 1;
+        for (nth, rule) in chain.rules.iter().enumerate() {
+            self.rule(name, nth, rule, reach);
+        }
+        self.depth -= 1;
+    }
+
+    fn rule(&mut self, chain: &str, nth: usize, rule: &Rule, reach: &Reach) {
+        let reach = narrowed(rule, reach);
+        if !reach.ipv4 && !reach.ipv6 {
+            return;
+        }
+        let ways = ways(self.dump, rule, &reach);
+        let leads_on = !ways.is_empty() && ways.iter().all(|way| self.dump.chain(&way.chain).is_some());
+        let only_leads_on = leads_on && ways.iter().all(|way| !way.beside_verdicts);
+        if !only_leads_on {
+            self.line(chain, nth, rule, &reach);
+        }
+        for way in ways {
+            self.chain(&way.chain, &way.reach);
+        }
+    }
+
+    fn line(&mut self, chain: &str, nth: usize, rule: &Rule, reach: &Reach) {
+        let comment = rule.comment().filter(|comment| !comment.is_empty());
+        let key = match &comment {
+            Some(comment) => Key::Comment(comment.clone()),
+            None => Key::Rule(chain.to_owned(), nth),
+        };
+        let at = match self.at.get(&key) {
+            Some(&at) => at,
+            None => self.insert(key, new_line(self.dump, rule, comment.as_deref())),
+        };
+        self.cursor = self.cursor.max(Some(at));
+        let line = &mut self.lines[at];
+        line.ipv4 |= reach.ipv4;
+        line.ipv6 |= reach.ipv6;
+        for port in &reach.ports {
+            let port = port.to_string();
+            if !line.ports.contains(&port) {
+                line.ports.push(port);
+            }
+        }
+        for source in sources(self.dump, rule) {
+            if !line.sources.contains(&source) {
+                line.sources.push(source);
+            }
+        }
+        line.limit = line.limit.take().or_else(|| limit(rule));
+        let counted = counted(rule);
+        if line.rules.iter().any(|other| other.chain == chain && other.number == nth + 1) {
+            return;
+        }
+        if let Some(counted) = counted {
+            let sum = line.counted.get_or_insert_default();
+            sum.packets = sum.packets.saturating_add(counted.packets);
+            sum.bytes = sum.bytes.saturating_add(counted.bytes);
+        }
+        line.rules.push(KernelRule {
+            chain: chain.to_owned(),
+            number: nth + 1,
+            handle: rule.handle,
+            text: text::rule(self.dump, rule),
+            counted,
+        });
+    }
+
+    /// Puts a line behind those that this family has met.
+    fn insert(&mut self, key: Key, line: Line) -> usize {
+        let at = self.cursor.map_or(0, |at| at + 1).min(self.lines.len());
+        self.lines.insert(at, line);
+        for other in self.at.values_mut().filter(|other| **other >= at) {
+            *other += 1;
+        }
+        self.at.insert(key, at);
+        at
+    }
+}
+
+fn new_line(dump: &TableDump, rule: &Rule, comment: Option<&str>) -> Line {
+    let (what, place) = match comment {
+        Some(comment) => split_place(comment),
+        None => (text::rule_without_comment(dump, rule), None),
+    };
+    Line {
+        number: 0,
+        what,
+        place,
+        is_commented: comment.is_some(),
+        ipv4: false,
+        ipv6: false,
+        target: target(dump, rule),
+        ports: Vec::new(),
+        sources: Vec::new(),
+        limit: None,
+        counted: None,
+        rules: Vec::new(),
+    }
+}
+
+/// `allow ssh (policy.toml:31)` taken apart.
+#[must_use]
+pub fn split_place(comment: &str) -> (String, Option<String>) {
+    let place = comment.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));
+    let is_place = |place: &str| {
+        place
+            .rsplit_once(':')
+            .is_some_and(|(_, line)| !line.is_empty() && line.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    match place {
+        Some((what, place)) if is_place(place) => (what.to_owned(), Some(place.to_owned())),
+        _ => (comment.to_owned(), None),
+    }
+}
+
+/// A chain that a rule leads to, and who gets there.
+struct Way {
+    chain: String,
+    reach: Reach,
+    /// The same rule also decides by itself.
+    beside_verdicts: bool,
+}
+
+fn ways(dump: &TableDump, rule: &Rule, reach: &Reach) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for expression in &rule.expressions {
+        match expression {
+            Expression::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
+                ways.extend(verdict.chain().map(|chain| Way {
+                    chain: chain.to_owned(),
+                    reach: reach.clone(),
+                    beside_verdicts: false,
+                }));
+            }
+            Expression::Lookup(lookup) if lookup.dreg.is_some() => {
+                ways.extend(mapped(dump, &lookup.set, reach));
+            }
+            _ => {}
+        }
+    }
+    ways
+}
+
+/// The chains that a verdict map leads to.
+fn mapped(dump: &TableDump, set: &str, reach: &Reach) -> Vec<Way> {
+    let Some(set) = dump.set(set) else { return Vec::new() };
+    let contents = Contents::new(&set.set, &set.elements);
+    let verdict = |data: &Option<Data>| match data {
+        Some(Data::Verdict(verdict)) => Some(verdict.clone()),
+        Some(Data::Value(_)) | None => None,
+    };
+    let beside_verdicts = set
+        .elements
+        .iter()
+        .filter_map(|element| verdict(&element.data))
+        .any(|verdict| verdict.chain().is_none());
+    let mut ways: Vec<Way> = Vec::new();
+    let entries = contents.entries.iter().map(|entry| (Some(entry), entry.element));
+    for (entry, element) in entries.chain(contents.catch_all.map(|element| (None, element))) {
+        let Some(Verdict::Jump(chain) | Verdict::Goto(chain)) = verdict(&element.data) else { continue };
+        let mut reach = reach.clone();
+        if let Some(entry) = entry {
+            reach.keyed(set.set.key_type, &entry.first, &entry.last);
+        }
+        match ways.iter_mut().find(|way| way.chain == chain) {
+            Some(way) => way.reach.join(reach),
+            None => ways.push(Way { chain, reach, beside_verdicts }),
+        }
+    }
+    ways
+}
+
+impl Reach {
+    /// What being found under a key says of a packet.
+    fn keyed(&mut self, key: DataType, first: &[u8], last: &[u8]) {
+        match (key, first, last) {
+            (DataType::NFPROTO, &[family], _) => self.family(family),
+            (DataType::INET_PROTOCOL, &[protocol], _) => self.protocol(protocol),
+            (DataType::INET_SERVICE, &[a, b], &[c, d]) => {
+                if let Some(transport) = self.transport {
+                    let (first, last) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+                    self.ports = vec![PortRange { transport, first, last }];
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn family(&mut self, number: u8) {
+        self.ipv4 &= number == 2;
+        self.ipv6 &= number == 10;
+    }
+
+    fn protocol(&mut self, number: u8) {
+        self.transport = match number {
+            protocol::TCP => Some(Transport::Tcp),
+            protocol::UDP => Some(Transport::Udp),
+            _ => None,
+        };
+        self.ipv4 &= number != protocol::ICMPV6;
+        self.ipv6 &= number != protocol::ICMP;
+    }
+
+    fn join(&mut self, other: Self) {
+        self.ipv4 |= other.ipv4;
+        self.ipv6 |= other.ipv6;
+        for port in other.ports {
+            match self.ports.last_mut() {
+                Some(before) if before.last.checked_add(1) == Some(port.first) => before.last = port.last,
+                _ => self.ports.push(port),
+            }
+        }
+    }
+}
+
+/// The reach behind a rule's own comparisons of family, protocol and port.
+fn narrowed(rule: &Rule, reach: &Reach) -> Reach {
+    let mut reach = reach.clone();
+    for pair in rule.expressions.windows(2) {
+        let [load, Expression::Cmp(cmp)] = pair else { continue };
+        if cmp.op != CmpOp::Eq {
+            continue;
+        }
+        match (load, cmp.data.as_slice()) {
+            (Expression::Meta(meta), &[number]) if meta.key == MetaKey::NfProtocol => reach.family(number),
+            (Expression::Meta(meta), &[number]) if meta.key == MetaKey::L4Protocol => reach.protocol(number),
+            (Expression::Payload(payload), &[a, b])
+                if payload.base == nf_tables::PayloadBase::Transport && payload.offset == 2 =>
+            {
+                reach.keyed(DataType::INET_SERVICE, &[a, b], &[a, b]);
+            }
+            _ => {}
+        }
+    }
+    reach
+}
+
+fn counted(rule: &Rule) -> Option<Counted> {
+    let mut counters = rule.expressions.iter().filter_map(|expression| match expression {
+        Expression::Counter(Counter { packets, bytes }) => Some(Counted { packets: *packets, bytes: *bytes }),
+        // What the old matches and targets count stands in the counter that the rule begins with.
+        _ => None,
+    });
+    counters.next()
+}
+
+/// The addresses of the sets in which the rule looks the source up.
+fn sources(dump: &TableDump, rule: &Rule) -> Vec<String> {
+    let mut found = Vec::new();
+    for pair in rule.expressions.windows(2) {
+        let [Expression::Payload(payload), Expression::Lookup(lookup)] = pair else { continue };
+        let is_source = payload.base == nf_tables::PayloadBase::Network
+            && matches!((payload.offset, payload.length), (12, 4) | (8, 16));
+        if let Some(set) = dump.set(&lookup.set).filter(|_| is_source && !lookup.inverse) {
+            found.extend(text::elements(set));
+        }
+    }
+    found
+}
+
+fn limit(rule: &Rule) -> Option<String> {
+    rule.expressions.iter().find_map(|expression| match expression {
+        Expression::Limit(limit) if !limit.over => Some(rate(limit)),
+        Expression::Dynset(Dynset { expressions, .. }) => expressions.iter().find_map(|inner| match inner {
+            Expression::Limit(limit) if !limit.over => Some(format!("{} for each source", rate(limit))),
+            _ => None,
+        }),
+        _ => None,
+    })
+}
+
+fn rate(limit: &nf_tables::Limit) -> String {
+    let unit = match limit.seconds {
+        1 => "second",
+        60 => "minute",
+        3_600 => "hour",
+        86_400 => "day",
+        _ => "week",
+    };
+    format!("{}/{unit}", limit.rate)
+}
+
+/// What a rule decides, in a word.
+fn target(dump: &TableDump, rule: &Rule) -> &'static str {
+    let mut logs = false;
+    for expression in rule.expressions.iter().rev() {
+        match expression {
+            Expression::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
+                return verdict_name(verdict);
+            }
+            Expression::Reject(_) => return "reject",
+            Expression::Queue(_) => return "queue",
+            Expression::Nat(nat) => {
+                return if nat.kind == nf_tables::NatKind::Source { "snat" } else { "dnat" };
+            }
+            Expression::Masquerade(_) => return "masquerade",
+            Expression::Redirect(_) => return "redirect",
+            Expression::Notrack(_) => return "notrack",
+            Expression::Target(target) if target.name == "REJECT" => return "reject",
+            Expression::Target(target) if target.name == "DNAT" => return "dnat",
+            Expression::Log(_) => logs = true,
+            Expression::Lookup(lookup) if lookup.dreg.is_some() => {
+                let accepts = dump.set(&lookup.set).is_some_and(|set| {
+                    set.elements.iter().any(|element| element.data == Some(Data::Verdict(Verdict::Accept)))
+                });
+                return if accepts { "accept" } else { "by map" };
+            }
+            _ => {}
+        }
+    }
+    if logs { "log" } else { "-" }
+}
+
+const fn verdict_name(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accept => "accept",
+        Verdict::Drop => "drop",
+        Verdict::Queue(_) => "queue",
+        Verdict::Continue | Verdict::Break => "-",
+        Verdict::Jump(_) => "jump",
+        Verdict::Goto(_) => "goto",
+        Verdict::Return => "return",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Allow, FilterPolicy, Ipv6, compile};
+
+    fn policy() -> FilterPolicy {
+        let mut https = Allow::new("https", [PortRange::tcp(443), PortRange::udp(443)]);
+        https.place = Some("policy.toml:9".to_owned());
+        let mut ssh = Allow::new("ssh", [PortRange::tcp(2222)]);
+        ssh.place = Some("policy.toml:5".to_owned());
+        ssh.new_per_minute = Some(30);
+        let mut database = Allow::new("tcp/5432", [PortRange::tcp(5432)]);
+        database.place = Some("policy.toml:14".to_owned());
+        database.from = vec!["10.0.0.0/8".parse().unwrap()];
+        FilterPolicy { allow: vec![ssh, https, database], ..FilterPolicy::default() }
+    }
+
+    fn whats(chain: &ListedChain) -> Vec<&str> {
+        chain.lines.iter().map(|line| line.what.as_str()).collect()
+    }
+
+    #[test]
+    fn a_compiled_policy_is_one_numbered_list_for_both_families_in_the_order_of_the_policy() {
+        let compiled = compile(&policy());
+        let chains = listing(compiled.table());
+        assert_eq!(chains.iter().map(|chain| chain.name.as_str()).collect::<Vec<_>>(), ["INPUT", "FORWARD"]);
+        let input = &chains[0];
+        let whats = whats(input);
+        assert_eq!((whats[0], input.policy), ("loopback", "drop"));
+        let at = |what: &str| {
+            whats.iter().position(|other| *other == what).unwrap_or_else(|| panic!("{what}: {whats:#?}"))
+        };
+        let order = ["spoofed loopback", "established flows", "ping", "allow ssh", "allow https"];
+        assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{whats:#?}");
+        assert!(at("allow tcp/5432") < at("log what is refused"));
+        assert_eq!(*whats.last().unwrap(), "refuse what nothing allows");
+        for (nth, line) in input.lines.iter().enumerate() {
+            assert_eq!(line.number, nth + 1);
+        }
+        let ssh = &input.lines[at("allow ssh")];
+        assert_eq!((ssh.place.as_deref(), ssh.target), (Some("policy.toml:5"), "accept"));
+        assert_eq!(
+            (ssh.ports.as_slice(), ssh.limit.as_deref()),
+            (&["tcp/2222".to_owned()][..], Some("30/minute for each source"))
+        );
+        assert!(ssh.ipv4 && ssh.ipv6 && ssh.rules.len() == 2);
+        let database = &input.lines[at("allow tcp/5432")];
+        assert_eq!(
+            (database.ipv4, database.ipv6, database.sources.as_slice()),
+            (true, false, &["10.0.0.0/8".to_owned()][..])
+        );
+        let https = &input.lines[at("allow https")];
+        assert_eq!(https.ports, ["tcp/443", "udp/443"]);
+    }
+
+    #[test]
+    fn a_rule_that_somebody_put_there_is_a_line_of_its_own_where_it_stands() {
+        let compiled = compile(&FilterPolicy { ipv6: Ipv6::Reject, ..policy() });
+        let mut dump = compiled.table().clone();
+        let chain = dump.chains.iter_mut().find(|chain| chain.chain.name == "input-ipv4").unwrap();
+        let accept = Rule::new(vec![Expression::Immediate(Immediate::verdict(Verdict::Accept))]);
+        chain.rules.insert(0, accept);
+        let input = &listing(&dump)[0];
+        assert_eq!((input.lines[1].what.as_str(), input.lines[1].target), ("accept", "accept"));
+        assert!(!input.lines[1].is_commented && input.lines[0].is_commented);
+        assert_eq!((input.lines[1].ipv4, input.lines[1].ipv6), (true, false));
+    }
+
+    #[test]
+    fn a_place_is_told_from_words_in_parentheses() {
+        assert_eq!(
+            split_place("allow a (policy.toml:3)"),
+            ("allow a".to_owned(), Some("policy.toml:3".to_owned()))
+        );
+        assert_eq!(split_place("ICMPv6 errors (RFC 4890)"), ("ICMPv6 errors (RFC 4890)".to_owned(), None));
+        assert_eq!(split_place("a (b:)"), ("a (b:)".to_owned(), None));
+    }
+}
