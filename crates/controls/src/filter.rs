@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use host::Facts;
-use packet_filter::{FilterPolicy, LogRate, Per, PortRange};
+use packet_filter::{FilterPolicy, ForwardEntry, InterfaceName, LogRate, Per, PortRange};
 use policy::{Policy, PortSpec};
 
 use crate::ssh::{Sshd, Unread, listening, ports};
@@ -41,6 +41,7 @@ pub fn filter_policy(policy: &Policy, facts: &Facts) -> Result<FilterPolicy, Unr
         },
         log: rate(firewall.log),
         allow,
+        forwards: firewall.forward.iter().map(forwarded).collect(),
     })
 }
 
@@ -90,8 +91,25 @@ fn entry(allow: &policy::Allow, ssh: &Result<Vec<u16>, String>) -> Result<packet
         from: allow.from.clone(),
         new_per_minute: allow.new_per_minute,
         comment: allow.comment.clone(),
-        place: (allow.line > 0).then(|| format!("policy.toml:{}", allow.line)),
+        place: place(allow.line),
     })
+}
+
+fn forwarded(forward: &policy::Forward) -> ForwardEntry {
+    let interfaces = |names: &[String]| names.iter().map(|name| InterfaceName::from(name.as_str())).collect();
+    ForwardEntry {
+        input: interfaces(&forward.input),
+        output: interfaces(&forward.output),
+        from: forward.from.clone(),
+        to: forward.to.clone(),
+        ports: forward.port.iter().map(|spec| range(*spec)).collect(),
+        comment: forward.comment.clone(),
+        place: place(forward.line),
+    }
+}
+
+fn place(line: usize) -> Option<String> {
+    (line > 0).then(|| format!("policy.toml:{line}"))
 }
 
 fn range(spec: PortSpec) -> PortRange {

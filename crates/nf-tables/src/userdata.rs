@@ -66,6 +66,13 @@ pub fn key_in_network_order() -> Vec<u8> {
     entry(SET_KEY_BYTE_ORDER, &BIG_ENDIAN.to_ne_bytes())
 }
 
+/// Userdata for a set whose keys `nft` takes to stand in the machine's order: it reads names of interfaces so.
+#[must_use]
+pub fn key_in_machine_order() -> Vec<u8> {
+    const HOST_ENDIAN: u32 = 1;
+    entry(SET_KEY_BYTE_ORDER, &HOST_ENDIAN.to_ne_bytes())
+}
+
 fn entry(kind: u8, value: &[u8]) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap_or(u8::MAX);
     let mut bytes = vec![kind, length];

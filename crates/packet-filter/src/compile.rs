@@ -14,6 +14,7 @@ use crate::packet::{State, protocol};
 use crate::policy::{FilterPolicy, HIGHEST_RATE, Ipv6, PINGS_PER_SECOND, Refusal};
 
 mod allow;
+mod forward;
 mod rules;
 
 use rules::{IpFamily, RuleBuilder};
@@ -210,35 +211,6 @@ impl<'p> Builder<'p> {
         self.chain("input-udp-ipv6", rules);
     }
 
-    fn forward(&mut self, published: Vec<Rule>) {
-        self.state_map("forward-states", Verdict::Drop);
-        let mut rules = Vec::new();
-        let by_state = match self.policy.ipv6 {
-            Ipv6::Same => RuleBuilder::new(),
-            Ipv6::Reject => RuleBuilder::new().family_is(IpFamily::V4),
-        };
-        rules.push(by_state.clone().state().dispatch("forward-states").comment(ESTABLISHED_FIRST));
-        if !published.is_empty() {
-            let jump = Verdict::Jump("forward-published".to_owned());
-            rules.push(
-                by_state
-                    .is_published()
-                    .verdict(jump)
-                    .comment("published ports, by the port that was asked for"),
-            );
-            self.chain("forward-published", published);
-        }
-        let families: &[IpFamily] = match self.policy.ipv6 {
-            Ipv6::Same => &[IpFamily::V4, IpFamily::V6],
-            Ipv6::Reject => &[IpFamily::V4],
-        };
-        for &family in families {
-            rules.extend(self.log_rule(RuleBuilder::new().family_is(family), family, "FORWARD"));
-        }
-        rules.extend(refusal(self.policy.forward, IcmpxCode::AdminProhibited, "refuse to forward"));
-        self.base_chain("forward", HookPoint::Forward, Policy::Drop, rules);
-    }
-
     /// IPv6 out of this host, when it is refused whole.
     ///
     /// The family is dispatched on before TCP is: `nft list` leaves the family out of a rule that has both and resets.
@@ -266,6 +238,14 @@ impl<'p> Builder<'p> {
             .log(&format!("{program}_{hook}_denied: "), LOG_LEVEL)
             .comment("log what is refused");
         Some(rule)
+    }
+
+    /// The families that are let in at all.
+    fn families(&self) -> &'static [IpFamily] {
+        match self.policy.ipv6 {
+            Ipv6::Same => &[IpFamily::V4, IpFamily::V6],
+            Ipv6::Reject => &[IpFamily::V4],
+        }
     }
 
     fn state_map(&mut self, name: &str, invalid: Verdict) {

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::facts::{DNAT, Facts, Field, Need, interface_number};
 use crate::packet::{Hook, Packet, State, protocol};
-use crate::policy::{Allow, FilterPolicy, Ipv6, PINGS_PER_SECOND, Refusal, Transport};
+use crate::policy::{
+    FilterPolicy, ForwardEntry, InterfaceName, Ipv6, PINGS_PER_SECOND, PortRange, Refusal, Transport,
+};
 use crate::ranges::{Ranges, addresses};
 
 /// What becomes of a packet.
@@ -160,7 +162,7 @@ fn entries(
 ) -> Result<Answer, Need> {
     let mut rates = BTreeSet::new();
     for allow in &policy.allow {
-        let ports = ports(allow, transport);
+        let ports = ports(&allow.ports, transport);
         if !port.is_some_and(|port| ports.contains(port)) {
             continue;
         }
@@ -190,10 +192,52 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> 
         return Ok(Answer::Refuse(Manner::Silently));
     }
     let refused = manner(policy.forward, facts)?;
-    if state == bit(State::New) && facts.get(Field::Status)? == Some(DNAT) {
-        return published(policy, refused, facts);
+    let is_published = state == bit(State::New) && facts.get(Field::Status)? == Some(DNAT);
+    let listed = if is_published { published(policy, refused, facts)? } else { Answer::Refuse(refused) };
+    if listed == Answer::Accept {
+        return Ok(Answer::Accept);
     }
-    Ok(Answer::Refuse(refused))
+    for entry in &policy.forwards {
+        if passes(entry, facts)? {
+            return Ok(Answer::Accept);
+        }
+    }
+    Ok(listed)
+}
+
+/// Whether a `forward` entry lets the packet through.
+fn passes(entry: &ForwardEntry, facts: &impl Facts) -> Result<bool, Need> {
+    let named = |names: &[InterfaceName], field| -> Result<bool, Need> {
+        Ok(names.is_empty() || is(facts, field, &interfaces(names))?)
+    };
+    if !named(&entry.input, Field::InputName)? || !named(&entry.output, Field::OutputName)? {
+        return Ok(false);
+    }
+    let among = |prefixes: &[ipnet::IpNet], field| -> Result<bool, Need> {
+        Ok(prefixes.is_empty() || is(facts, field, &addresses(prefixes, facts.is_ipv6()?))?)
+    };
+    if !among(&entry.from, Field::Source)? || !among(&entry.to, Field::Destination)? {
+        return Ok(false);
+    }
+    if entry.ports.is_empty() {
+        return Ok(true);
+    }
+    let protocol = facts.get(Field::Protocol)?;
+    for (transport, number) in [(Transport::Tcp, protocol::TCP), (Transport::Udp, protocol::UDP)] {
+        if protocol == Some(u128::from(number)) {
+            return is(facts, Field::DestinationPort, &ports(&entry.ports, transport));
+        }
+    }
+    Ok(false)
+}
+
+/// The names of interfaces as numbers: a beginning is a range of them.
+fn interfaces(names: &[InterfaceName]) -> Ranges {
+    Ranges::new(names.iter().map(|name| {
+        let first = interface_number(&name.name);
+        let free = 128 - 8 * name.name.len().min(15);
+        (first, if name.is_prefix { first | (1_u128 << free) - 1 } else { first })
+    }))
 }
 
 /// A flow that a NAT rule of somebody's sends through this host, as to a published port of a container: the entries decide
@@ -248,8 +292,8 @@ fn new_connections(count: u32, ipv6: bool) -> Rate {
     Rate { count: u64::from(count), seconds: 60, burst: count, of: Some(of.to_owned()) }
 }
 
-fn ports(allow: &Allow, transport: Transport) -> Ranges {
-    let ranges = allow.ports.iter().filter(|range| range.transport == transport);
+fn ports(ports: &[PortRange], transport: Transport) -> Ranges {
+    let ranges = ports.iter().filter(|range| range.transport == transport);
     Ranges::new(ranges.map(|range| (u128::from(range.first), u128::from(range.last))))
 }
 
@@ -283,11 +327,22 @@ pub(crate) fn questions(policy: &FilterPolicy) -> Vec<(Field, Option<bool>, Rang
     }
     for allow in &policy.allow {
         for transport in [Transport::Tcp, Transport::Udp] {
-            asked.push((Field::DestinationPort, None, ports(allow, transport)));
-            asked.push((Field::OriginalPort, None, ports(allow, transport)));
+            asked.push((Field::DestinationPort, None, ports(&allow.ports, transport)));
+            asked.push((Field::OriginalPort, None, ports(&allow.ports, transport)));
         }
         for ipv6 in [false, true] {
             asked.push((Field::Source, Some(ipv6), addresses(&allow.from, ipv6)));
+        }
+    }
+    for entry in &policy.forwards {
+        asked.push((Field::InputName, None, interfaces(&entry.input)));
+        asked.push((Field::OutputName, None, interfaces(&entry.output)));
+        for transport in [Transport::Tcp, Transport::Udp] {
+            asked.push((Field::DestinationPort, None, ports(&entry.ports, transport)));
+        }
+        for ipv6 in [false, true] {
+            asked.push((Field::Source, Some(ipv6), addresses(&entry.from, ipv6)));
+            asked.push((Field::Destination, Some(ipv6), addresses(&entry.to, ipv6)));
         }
     }
     asked

@@ -47,5 +47,7 @@ pub use export::{IptablesExport, iptables_export, iptables_save, nft_text};
 pub use intent::{Answer, Manner, Rate, policy_decides};
 pub use load::{LoadError, Loaded, load, restore, unload};
 pub use packet::{Addresses, Hook, MixedFamilies, Packet, Payload, State};
-pub use policy::{Allow, FilterPolicy, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
+pub use policy::{
+    Allow, FilterPolicy, ForwardEntry, InterfaceName, Ipv6, LogRate, Per, PortRange, Refusal, Transport,
+};
 pub use prove::{Disagreement, Proof, Unproven, prove};

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// What a host lets in, forwards and answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterPolicy {
     /// What becomes of inbound packets that nothing allows.
     pub inbound: Refusal,
@@ -23,6 +23,8 @@ pub struct FilterPolicy {
     pub log: Option<LogRate>,
     /// What is let in.
     pub allow: Vec<Allow>,
+    /// What passes through this host.
+    pub forwards: Vec<ForwardEntry>,
 }
 
 /// How a packet is refused.
@@ -93,6 +95,123 @@ pub struct Allow {
     pub comment: Option<String>,
     /// Where the entry stands, such as `policy.toml:31`.
     pub place: Option<String>,
+}
+
+/// What may pass through this host. What is empty may be anything; an entry with nothing at all lets everything through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ForwardEntry {
+    /// The interfaces that it comes in by.
+    pub input: Vec<InterfaceName>,
+    /// The interfaces that it leaves by.
+    pub output: Vec<InterfaceName>,
+    /// Where it comes from. A list without a prefix of a family lets nothing of that family through.
+    pub from: Vec<IpNet>,
+    /// Where it goes to; likewise.
+    pub to: Vec<IpNet>,
+    /// The ports that it goes to. Any lets through only TCP and UDP.
+    pub ports: Vec<PortRange>,
+    /// The administrator's own words.
+    pub comment: Option<String>,
+    /// Where the entry stands, such as `policy.toml:31`.
+    pub place: Option<String>,
+}
+
+/// An interface by its name, or every one whose name begins so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct InterfaceName {
+    /// The name, at most 15 bytes, or its beginning.
+    pub name: String,
+    /// Whether it is a beginning.
+    pub is_prefix: bool,
+}
+
+impl InterfaceName {
+    /// What the kernel compares: the beginning, or the whole name filled up to its 16 bytes.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut bytes = self.name.as_bytes().to_vec();
+        bytes.truncate(15);
+        if !self.is_prefix {
+            bytes.resize(16, 0);
+        }
+        bytes
+    }
+}
+
+impl From<&str> for InterfaceName {
+    /// `eth0`, or `docker*` for a beginning.
+    fn from(text: &str) -> Self {
+        match text.strip_suffix('*') {
+            Some(name) => Self { name: name.to_owned(), is_prefix: true },
+            None => Self { name: text.to_owned(), is_prefix: false },
+        }
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name, if self.is_prefix { "*" } else { "" })
+    }
+}
+
+impl ForwardEntry {
+    /// What it is called: `in docker0 out eth0 to 192.0.2.0/24 tcp/443`, of every list the first.
+    #[must_use]
+    pub fn name(&self) -> String {
+        fn words<T: fmt::Display>(word: &str, list: &[T], name: &mut Vec<String>) {
+            if let Some(first) = list.first() {
+                let more = if list.len() > 1 { " ..." } else { "" };
+                name.push(format!("{word}{}{first}{more}", if word.is_empty() { "" } else { " " }));
+            }
+        }
+        let mut name = Vec::new();
+        words("in", &self.input, &mut name);
+        words("out", &self.output, &mut name);
+        let short = |prefixes: &[IpNet]| -> Vec<String> { prefixes.iter().map(address_or_prefix).collect() };
+        words("from", &short(&self.from), &mut name);
+        words("to", &short(&self.to), &mut name);
+        words("", &self.ports, &mut name);
+        name.join(" ")
+    }
+
+    /// What a rule that serves this entry says of itself: `forward in docker0 (policy.toml:31)`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        label(&format!("forward {}", self.name()), self.comment.as_deref(), self.place.as_deref())
+    }
+}
+
+fn address_or_prefix(prefix: &IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() {
+        prefix.addr().to_string()
+    } else {
+        prefix.to_string()
+    }
+}
+
+/// The longest label: what is longer, the kernel's comment does not hold whole (`NFTNL_UDATA_COMMENT_MAXLEN`).
+const LABEL_MAX: usize = 127;
+
+/// What a rule says of itself: what it is, the administrator's words, and the place in the policy, which is never cut.
+pub(crate) fn label(what: &str, comment: Option<&str>, place: Option<&str>) -> String {
+    let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    let words = comment.map(|comment| format!(": {comment}")).unwrap_or_default();
+    let mut label: String = format!("{what}{words}").chars().map(printable).collect();
+    let left = LABEL_MAX.saturating_sub(place.len());
+    if label.len() > left {
+        let cut = (0..=left).rev().find(|&at| label.is_char_boundary(at)).unwrap_or(0);
+        label.truncate(cut);
+    }
+    label.extend(place.chars().map(printable));
+    label
+}
+
+/// Characters that would break the line, or that `nft` does not take in a comment, are replaced.
+fn printable(c: char) -> char {
+    match c {
+        '"' => '\'',
+        c if c.is_control() => ' ',
+        c => c,
+    }
 }
 
 /// Ports of one transport, `first` to `last`, both included.
@@ -178,31 +297,10 @@ impl Allow {
     }
 
     /// What a rule that serves this entry says of itself: `allow ssh (policy.toml:31)`. Characters that would break the
-    /// line, or that `nft` does not take in a comment, are replaced.
+    /// line, or that `nft` does not take in a comment, are replaced, and what is too long for one is cut.
     #[must_use]
     pub fn label(&self) -> String {
-        let mut label = format!("allow {}", self.name);
-        if let Some(comment) = &self.comment {
-            label.push_str(": ");
-            label.push_str(comment);
-        }
-        if let Some(place) = &self.place {
-            label.push_str(" (");
-            label.push_str(place);
-            label.push(')');
-        }
-        label
-            .chars()
-            .map(|c| {
-                if c.is_control() {
-                    ' '
-                } else if c == '"' {
-                    '\''
-                } else {
-                    c
-                }
-            })
-            .collect()
+        label(&format!("allow {}", self.name), self.comment.as_deref(), self.place.as_deref())
     }
 }
 
@@ -216,6 +314,7 @@ impl Default for FilterPolicy {
             ipv6: Ipv6::Same,
             log: Some(LogRate { count: 5, per: Per::Minute }),
             allow: Vec::new(),
+            forwards: Vec::new(),
         }
     }
 }

@@ -15,8 +15,9 @@ use nf_tables::{
     Range, RangeOp, Register, Reject, Rule, Set, SetDump, SetFlags, Table, TableDump, Target, Verdict,
 };
 use packet_filter::{
-    Addresses, Allow, Answer, Compiled, FilterPolicy, Hook, Ipv6, LogRate, Machine, Packet, Payload, Per,
-    PortRange, Refusal, State, Transport, Unproven, compare, compile, decide, policy_decides, prove, text,
+    Addresses, Allow, Answer, Compiled, FilterPolicy, ForwardEntry, Hook, InterfaceName, Ipv6, LogRate,
+    Machine, Packet, Payload, Per, PortRange, Refusal, State, Transport, Unproven, compare, compile, decide,
+    policy_decides, prove, text,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -77,19 +78,36 @@ fn allow() -> impl Strategy<Value = Allow> {
         })
 }
 
+fn forward() -> impl Strategy<Value = ForwardEntry> {
+    let interface = || prop_oneof![Just("eth0"), Just("eth*"), Just("e*"), Just("lo"), Just("docker0")];
+    let interfaces = move || vec(interface().prop_map(InterfaceName::from), 0..3);
+    (interfaces(), interfaces(), vec(prefix(), 0..3), vec(prefix(), 0..3), vec(port_range(), 0..3)).prop_map(
+        |(input, output, from, to, ports)| ForwardEntry {
+            input,
+            output,
+            from,
+            to,
+            ports,
+            comment: None,
+            place: Some("policy.toml:9".to_owned()),
+        },
+    )
+}
+
 fn policy() -> impl Strategy<Value = FilterPolicy> {
     let refusal = || prop_oneof![Just(Refusal::Reject), Just(Refusal::Drop)];
     let per = prop_oneof![Just(Per::Second), Just(Per::Minute), Just(Per::Hour)];
     let log = option::of((0_u32..1000, per).prop_map(|(count, per)| LogRate { count, per }));
     let ipv6 = prop_oneof![3 => Just(Ipv6::Same), 1 => Just(Ipv6::Reject)];
-    (refusal(), refusal(), any::<bool>(), ipv6, log, vec(allow(), 0..6)).prop_map(
-        |(inbound, forward, ping, ipv6, log, allow)| FilterPolicy {
+    (refusal(), refusal(), any::<bool>(), ipv6, log, vec(allow(), 0..6), vec(forward(), 0..3)).prop_map(
+        |(inbound, forward, ping, ipv6, log, allow, forwards)| FilterPolicy {
             inbound,
             forward,
             ping,
             ipv6,
             log,
             allow,
+            forwards,
         },
     )
 }

@@ -8,7 +8,7 @@ use nf_tables::{DataType, Element, MapData, Rule, Set, SetFlags, Verdict};
 use super::Builder;
 use super::rules::{IpFamily, RuleBuilder};
 use crate::packet::protocol;
-use crate::policy::{Allow, Ipv6, Transport};
+use crate::policy::{Allow, Transport};
 use crate::ranges::{Ranges, addresses};
 
 /// How many sources of one family the kernel counts for one entry; it bounds the memory that strangers can take.
@@ -42,7 +42,7 @@ impl Builder<'_> {
         let mut services = Services::default();
         let mut names = Names::default();
         let entries: Vec<String> =
-            self.policy.allow.iter().map(|allow| names.fresh(&slug(&allow.name))).collect();
+            self.policy.allow.iter().map(|allow| names.fresh("allow", &slug(&allow.name))).collect();
         let mut combined: Vec<(Vec<usize>, String)> = Vec::new();
         let mut is_used = vec![false; entries.len()];
         let mut dispatches = Vec::new();
@@ -117,17 +117,14 @@ impl Builder<'_> {
             return name.clone();
         }
         let parts: Vec<_> = members.iter().map(|&entry| slug(&self.policy.allow[entry].name)).collect();
-        let name = names.fresh(&parts.join("-or-"));
+        let name = names.fresh("allow", &parts.join("-or-"));
         combined.push((members, name.clone()));
         name
     }
 
     fn entry(&mut self, entry: usize, chain: &str) {
         let allow = &self.policy.allow[entry];
-        let families: &[IpFamily] = match self.policy.ipv6 {
-            Ipv6::Same => &[IpFamily::V4, IpFamily::V6],
-            Ipv6::Reject => &[IpFamily::V4],
-        };
+        let families = self.families();
         let label = allow.label();
         let accept = |rule: RuleBuilder| rule.counter().verdict(Verdict::Accept).comment(&label);
         if allow.from.is_empty() && allow.new_per_minute.is_none() {
@@ -156,7 +153,7 @@ impl Builder<'_> {
         self.chain(chain, rules);
     }
 
-    fn address_set(&mut self, name: &str, family: IpFamily, from: &Ranges) {
+    pub(super) fn address_set(&mut self, name: &str, family: IpFamily, from: &Ranges) {
         let (data_type, length) = address_type(family);
         let bytes = usize::try_from(length).unwrap_or(16);
         let elements = from.as_slice().iter().flat_map(|&(first, last)| {
@@ -219,7 +216,7 @@ fn stretches(allow: &[Allow], transport: Transport) -> Vec<Stretch> {
 }
 
 /// A name as `nft` takes it: lower case letters, digits and hyphens.
-fn slug(name: &str) -> String {
+pub(super) fn slug(name: &str) -> String {
     let mapped: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
     let parts: Vec<_> = mapped.split('-').filter(|part| !part.is_empty()).collect();
@@ -229,12 +226,12 @@ fn slug(name: &str) -> String {
 
 /// Names of chains given so far.
 #[derive(Default)]
-struct Names(HashSet<String>);
+pub(super) struct Names(HashSet<String>);
 
 impl Names {
-    /// `allow-` and the wish, cut, with a number where that is taken.
-    fn fresh(&mut self, wish: &str) -> String {
-        let base: String = format!("allow-{wish}").chars().take(NAME_MAX * 2).collect();
+    /// The kind and the wish, cut, with a number where that is taken.
+    pub(super) fn fresh(&mut self, kind: &str, wish: &str) -> String {
+        let base: String = format!("{kind}-{wish}").chars().take(NAME_MAX * 2).collect();
         let base = base.trim_end_matches('-');
         let mut name = base.to_owned();
         let mut number = 2;
@@ -276,9 +273,9 @@ mod tests {
     #[test]
     fn names_are_what_nft_takes_and_never_given_twice() {
         let mut names = Names::default();
-        assert_eq!(names.fresh(&slug("HTTP/3 & friends")), "allow-http-3-friends");
-        assert_eq!(names.fresh(&slug("http 3 friends")), "allow-http-3-friends-2");
-        assert_eq!(names.fresh(&slug("---")), "allow-entry");
-        assert_eq!(names.fresh(&slug("\u{e9}")), "allow-entry-2");
+        assert_eq!(names.fresh("allow", &slug("HTTP/3 & friends")), "allow-http-3-friends");
+        assert_eq!(names.fresh("allow", &slug("http 3 friends")), "allow-http-3-friends-2");
+        assert_eq!(names.fresh("allow", &slug("---")), "allow-entry");
+        assert_eq!(names.fresh("allow", &slug("\u{e9}")), "allow-entry-2");
     }
 }

@@ -5,6 +5,7 @@ use nf_tables::{
     LimitKind, Log, Lookup, Meta, MetaKey, Payload, PayloadBase, Register, Reject, Rule, Verdict,
 };
 
+use super::forward::End;
 use crate::packet::protocol;
 
 /// IPv4 or IPv6.
@@ -124,6 +125,22 @@ impl RuleBuilder {
         self.meta(MetaKey::OutputName).is(&interface_name(interface))
     }
 
+    /// Loads the name of an interface.
+    pub(super) fn interface(self, end: End) -> Self {
+        self.meta(match end {
+            End::Input => MetaKey::InputName,
+            End::Output => MetaKey::OutputName,
+        })
+    }
+
+    /// The same with the conditions of another behind.
+    pub(super) fn then(mut self, other: &Self) -> Self {
+        self.expressions.extend_from_slice(&other.expressions);
+        self.family = other.family.or(self.family);
+        self.protocol = other.protocol.or(self.protocol);
+        self
+    }
+
     /// Loads the family.
     pub(super) fn family(self) -> Self {
         self.meta(MetaKey::NfProtocol)
@@ -196,7 +213,8 @@ impl RuleBuilder {
         self.family_is(family).payload(PayloadBase::Network, family.source())
     }
 
-    fn destination(self, family: IpFamily) -> Self {
+    /// Loads the destination address.
+    pub(super) fn destination(self, family: IpFamily) -> Self {
         self.family_is(family).payload(PayloadBase::Network, family.destination())
     }
 

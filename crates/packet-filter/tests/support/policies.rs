@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use packet_filter::{Allow, FilterPolicy, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
+use packet_filter::{Allow, FilterPolicy, ForwardEntry, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
 
 fn ports(transport: Transport, first: u16, last: u16) -> PortRange {
     PortRange { transport, first, last }
@@ -55,8 +55,36 @@ pub(crate) fn shut() -> FilterPolicy {
     FilterPolicy { ping: false, ..FilterPolicy::default() }
 }
 
+/// A host of containers: their way out, some networks to each other, one service behind it.
+pub(crate) fn router() -> FilterPolicy {
+    let mut outwards =
+        ForwardEntry { input: vec!["docker0".into(), "br-*".into()], ..ForwardEntry::default() };
+    outwards.place = Some("policy.toml:50".to_owned());
+    let between = ForwardEntry {
+        input: vec!["eth0".into(), "eth1".into()],
+        output: vec!["eth1".into(), "wg*".into()],
+        from: prefixes(&["10.0.0.0/8", "2001:db8:0:1::/64"]),
+        to: prefixes(&["198.51.100.0/25", "198.51.100.128/25"]),
+        comment: Some("the branch office".to_owned()),
+        ..ForwardEntry::default()
+    };
+    let shop = ForwardEntry {
+        to: prefixes(&["198.51.100.99/32", "2001:db8:ffff::/48"]),
+        ports: vec![PortRange::tcp(443), ports(Transport::Tcp, 8000, 8010), PortRange::udp(443)],
+        ..ForwardEntry::default()
+    };
+    let ports_alone = ForwardEntry { ports: vec![PortRange::udp(53)], ..ForwardEntry::default() };
+    FilterPolicy { forwards: vec![outwards, between, shop, ports_alone], ..classic() }
+}
+
 pub(crate) fn all() -> Vec<(&'static str, FilterPolicy)> {
-    vec![("classic", classic()), ("wide", wide()), ("without-ipv6", without_ipv6()), ("shut", shut())]
+    vec![
+        ("classic", classic()),
+        ("wide", wide()),
+        ("without-ipv6", without_ipv6()),
+        ("shut", shut()),
+        ("router", router()),
+    ]
 }
 
 pub(crate) fn prefixes(texts: &[&str]) -> Vec<ipnet::IpNet> {
