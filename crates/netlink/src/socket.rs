@@ -54,8 +54,8 @@ pub enum Error {
     /// The kernel had more to say than the socket could hold.
     #[error("answers were lost: the receive buffer is too small")]
     Overrun,
-    /// No answer came.
-    #[error("the kernel did not answer within {} s", PATIENCE.as_secs())]
+    /// No answer came in the time that was to be waited; 30 s unless it was set.
+    #[error("the kernel did not answer in time")]
     Silent,
 }
 
@@ -95,6 +95,21 @@ impl Socket {
     /// # Errors
     /// [`Error::System`] when the kernel lacks the protocol or memory.
     pub fn open(protocol: Protocol) -> Result<Self, Error> {
+        Self::joined(protocol, 0)
+    }
+
+    /// Opens a socket that also hears what the kernel tells these groups of listeners, numbered from 1 to 32.
+    ///
+    /// The groups are joined by the mask of the address that it is bound to, which knows no higher ones.
+    ///
+    /// # Errors
+    /// [`Error::System`] when the kernel lacks the protocol, one of the groups, or memory; or without the right to listen.
+    pub fn listen(protocol: Protocol, groups: &[u32]) -> Result<Self, Error> {
+        let mask = groups.iter().filter(|group| (1..=32).contains(*group));
+        Self::joined(protocol, mask.fold(0, |mask, group| mask | 1 << (group - 1)))
+    }
+
+    fn joined(protocol: Protocol, groups: u32) -> Result<Self, Error> {
         let protocol = match protocol {
             Protocol::Route => None,
             Protocol::SockDiag => Some(netlink::SOCK_DIAG),
@@ -103,6 +118,10 @@ impl Socket {
         let fd =
             rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
                 .map_err(system("socket"))?;
+        if groups != 0 {
+            // Before it is connected: a connected socket has a port, and is bound no more.
+            rustix::net::bind(&fd, &SocketAddrNetlink::new(0, groups)).map_err(system("bind"))?;
+        }
         rustix::net::connect(&fd, &SocketAddrNetlink::new(0, 0)).map_err(system("connect"))?;
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE)).map_err(system("setsockopt"))?;
         Ok(Self { fd, sequence: 0, buffer: vec![0; RECEIVE_BUFFER] })
@@ -115,6 +134,15 @@ impl Socket {
     pub fn reserve(&self, send: usize, receive: usize) {
         let _ = set_socket_send_buffer_size_force(&self.fd, send);
         let _ = set_socket_recv_buffer_size_force(&self.fd, receive);
+    }
+
+    /// How long [`Socket::receive`] waits before it says [`Error::Silent`]: 30 s unless it is set; rounded up to 1 ms.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn set_patience(&self, patience: Duration) -> Result<(), Error> {
+        let patience = patience.max(Duration::from_millis(1));
+        set_socket_timeout(&self.fd, Timeout::Recv, Some(patience)).map_err(system("setsockopt"))
     }
 
     /// Takes `count` sequence numbers and gives the first.

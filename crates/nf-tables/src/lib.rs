@@ -32,9 +32,11 @@ mod data_type;
 pub mod expression;
 mod flags;
 mod hex;
+pub mod monitor;
 pub mod object;
 mod register;
 pub mod ruleset;
+pub mod trace;
 pub mod userdata;
 
 pub use batch::Batch;

@@ -46,6 +46,7 @@ pub mod message_type {
     pub const DEL_SET_ELEMENT: u16 = nf_tables(14);
     pub const NEW_GENERATION: u16 = nf_tables(15);
     pub const GET_GENERATION: u16 = nf_tables(16);
+    pub const TRACE: u16 = nf_tables(17);
     pub const NEW_OBJECT: u16 = nf_tables(18);
     pub const GET_OBJECT: u16 = nf_tables(19);
     pub const DEL_OBJECT: u16 = nf_tables(20);

@@ -61,7 +61,7 @@ impl Verdict {
         }
     }
 
-    fn decode(attribute: &Attribute<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(attribute: &Attribute<'_>) -> Result<Self, DecodeError> {
         let (mut code, mut chain) = (None, None);
         for inner in attribute.nested() {
             let inner = inner?;

@@ -73,3 +73,9 @@ pub(crate) fn try_nft(arguments: &[&str], input: &str) -> Result<String, String>
         Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
+
+/// Sets the namespace's own loopback up, which a new one has down.
+pub(crate) fn loopback_up() {
+    let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip runs");
+    assert!(status.success(), "ip link set lo up");
+}
