@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use host::facts::IptablesVariant;
 use serde::{Deserialize, Serialize};
 
 use crate::hex::Sha256;
@@ -113,6 +114,19 @@ pub enum Action {
         /// The kernel's generation id that the plan was drawn from.
         generation: Option<u32>,
     },
+    /// Change rules of iptables through the host's own iptables-restore and ip6tables-restore: both are tested, then both
+    /// are loaded. Undone, the rules are what they were, and what others did to them meanwhile stays.
+    EditIptables {
+        /// Whose tables.
+        variant: IptablesVariant,
+        /// What is changed.
+        edits: IptablesEdits,
+    },
+    /// Take a table that another program has loaded out of the kernel.
+    UnloadTable {
+        /// The table as it must be now.
+        before: Box<nf_tables::TableDump>,
+    },
     /// Log in for real, over loopback, with a key pair made for the moment: what must work works, what must be
     /// refused is refused. The key stands in the accounts' `authorized_keys` only while this runs; what was there
     /// is saved before and put back after. A proof that fails fails the transaction.
@@ -120,6 +134,26 @@ pub enum Action {
         /// The logins to try, those that must succeed first.
         logins: Vec<LoginProof>,
     },
+}
+
+/// What is changed of iptables' rules in each family.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IptablesEdits {
+    /// Through iptables-restore.
+    pub v4: Option<IptablesEdit>,
+    /// Through ip6tables-restore.
+    pub v6: Option<IptablesEdit>,
+}
+
+/// A change of rules.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct IptablesEdit {
+    /// The text that `iptables-restore --noflush` reads.
+    pub text: String,
+    /// The chains that it changes as they must be now, as iptables-save prints them without counters.
+    pub before: String,
 }
 
 /// Whether a service runs and whether it starts at boot.

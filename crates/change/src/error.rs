@@ -138,6 +138,9 @@ pub enum Error {
     /// The kernel's packet filter refused.
     #[error("packet filter: {0}")]
     Firewall(String),
+    /// The text of iptables-save is not understood.
+    #[error("iptables-save: {0}")]
+    Iptables(String),
     /// A signal asked this program to end while it was applying.
     #[error("interrupted by {signal}")]
     Interrupted {

@@ -43,6 +43,7 @@ mod fault;
 mod firewall;
 pub mod hex;
 mod history;
+mod iptables;
 mod journal;
 pub mod keys;
 pub mod lockout;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use host::facts::IptablesVariant;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::Timespec;
@@ -60,6 +61,10 @@ pub(crate) enum Program<'a> {
     ListSudo { name: &'a str },
     /// getent(1): an account that is not in /etc/passwd.
     LookUpAccount { name: &'a str },
+    /// iptables-save(8).
+    SaveIptables { variant: IptablesVariant, ipv6: bool, counters: bool },
+    /// iptables-restore(8), with the rules on its standard input.
+    RestoreIptables { variant: IptablesVariant, ipv6: bool, test: bool, noflush: bool },
     /// restorecon(8), where `SELinux` labels files.
     RestoreLabel { path: &'a Path },
 }
@@ -70,11 +75,16 @@ pub(crate) struct Output {
     pub(crate) status: ExitStatus,
     /// stdout and stderr, as they came.
     pub(crate) text: String,
+    /// stdout alone.
+    pub(crate) stdout: String,
     path: PathBuf,
 }
 
 /// Where programs are looked for. `PATH` is not asked: it is the caller's.
 const DIRECTORIES: &[&str] = &["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// Rules may be many.
+const MOST_READ: u64 = 64 << 20;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -126,6 +136,8 @@ impl Program<'_> {
             Self::ListSudo { .. } => "sudo",
             Self::LookUpAccount { .. } => "getent",
             Self::RestoreLabel { .. } => "restorecon",
+            Self::SaveIptables { variant, ipv6, .. } => return iptables(*variant, *ipv6, "save"),
+            Self::RestoreIptables { variant, ipv6, .. } => return iptables(*variant, *ipv6, "restore"),
         };
         find(name).ok_or(Error::NoProgram { program: name })
     }
@@ -181,6 +193,10 @@ impl Program<'_> {
             Self::Login { arguments } => arguments.to_vec(),
             Self::ListSudo { name } => list(["-n", "-l", "-U", name]),
             Self::LookUpAccount { name } => list(["passwd", name]),
+            Self::SaveIptables { counters, .. } => list(counters.then_some("--counters")),
+            Self::RestoreIptables { test, noflush, .. } => {
+                list([test.then_some("--test"), noflush.then_some("--noflush")].into_iter().flatten())
+            }
             Self::RestoreLabel { path } => [list(["-F", "--"]), vec![path.into()]].concat(),
         }
     }
@@ -202,6 +218,17 @@ impl Output {
 /// The absolute path of a program of this host.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     DIRECTORIES.iter().map(|directory| Path::new(directory).join(name)).find(|path| path.is_file())
+}
+
+/// The program of iptables for one variant and family; hosts that have only one have it by the plain name.
+fn iptables(variant: IptablesVariant, ipv6: bool, verb: &str) -> Result<PathBuf> {
+    let family = if ipv6 { "ip6tables" } else { "iptables" };
+    let kind = match variant {
+        IptablesVariant::Nft => "nft",
+        IptablesVariant::Legacy => "legacy",
+    };
+    let found = find(&format!("{family}-{kind}-{verb}")).or_else(|| find(&format!("{family}-{verb}")));
+    found.ok_or(Error::NoProgram { program: if ipv6 { "ip6tables" } else { "iptables" } })
 }
 
 /// For useradd(8) and usermod(8) on an image.
@@ -230,7 +257,7 @@ fn wait(mut child: Child, path: &Path, input: &[u8]) -> Result<Output> {
         let read = |pipe: Option<Box<dyn std::io::Read + Send>>| {
             scope.spawn(move || {
                 let mut bytes = Vec::new();
-                let _ = pipe.map(|pipe| pipe.take(1 << 20).read_to_end(&mut bytes));
+                let _ = pipe.map(|pipe| pipe.take(MOST_READ).read_to_end(&mut bytes));
                 bytes
             })
         };
@@ -238,11 +265,12 @@ fn wait(mut child: Child, path: &Path, input: &[u8]) -> Result<Output> {
         let stderr = read(stderr.map(|pipe| Box::new(pipe) as _));
         let ended = wait_until(&mut child, Instant::now() + PATIENCE).map_err(Error::io("wait for", path))?;
         let mut bytes = stdout.join().unwrap_or_default();
+        let stdout = String::from_utf8_lossy(&bytes).into_owned();
         bytes.extend(stderr.join().unwrap_or_default());
         // sshd ends its lines as a terminal in raw mode wants them.
         let text = String::from_utf8_lossy(&bytes).replace("\r\n", "\n");
         match ended {
-            Some(status) => Ok(Output { status, text, path: path.to_owned() }),
+            Some(status) => Ok(Output { status, text, stdout, path: path.to_owned() }),
             None => Err(Error::Program {
                 program: path.to_owned(),
                 status: format!("timed out after {} s", PATIENCE.as_secs()),

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::facts::IptablesVariant;
 use crate::{Error, Host, Kind};
 
 /// Where programs are looked for, in this order. The caller's own PATH is never used.
@@ -47,6 +48,13 @@ pub enum Query {
     SystemctlShow {
         /// Full names of units; a pattern such as `gabion-*.timer` names those that are loaded.
         units: Vec<String>,
+    },
+    /// iptables-save(8): the tables of one family. Nothing is loaded into the kernel by asking for tables that are there.
+    IptablesSave {
+        /// Whose tables; none for the `iptables-save` of a host that has only one.
+        variant: Option<IptablesVariant>,
+        /// `ip6tables-save`.
+        ipv6: bool,
     },
 }
 
@@ -96,6 +104,14 @@ impl Query {
             Self::VisudoCheck => "visudo",
             Self::SudoList { .. } => "sudo",
             Self::SystemctlShow { .. } => "systemctl",
+            Self::IptablesSave { variant, ipv6 } => match (variant, ipv6) {
+                (None, false) => "iptables-save",
+                (None, true) => "ip6tables-save",
+                (Some(IptablesVariant::Nft), false) => "iptables-nft-save",
+                (Some(IptablesVariant::Nft), true) => "ip6tables-nft-save",
+                (Some(IptablesVariant::Legacy), false) => "iptables-legacy-save",
+                (Some(IptablesVariant::Legacy), true) => "ip6tables-legacy-save",
+            },
         }
     }
 
@@ -105,7 +121,10 @@ impl Query {
             Self::SshdDump { program, .. }
             | Self::SshdDefaults { program }
             | Self::SshdVersion { program } => program.as_deref(),
-            Self::VisudoCheck | Self::SudoList { .. } | Self::SystemctlShow { .. } => None,
+            Self::VisudoCheck
+            | Self::SudoList { .. }
+            | Self::SystemctlShow { .. }
+            | Self::IptablesSave { .. } => None,
         }
     }
 
@@ -122,6 +141,7 @@ impl Query {
             Self::SshdDefaults { .. } => fixed(&["-T", "-f", "/dev/null"]),
             Self::SshdVersion { .. } => fixed(&["-V"]),
             Self::VisudoCheck => fixed(&["-c"]),
+            Self::IptablesSave { .. } => Vec::new(),
             Self::SudoList { user } => {
                 self.check_word(user)?;
                 fixed(&["-n", "-l", "-U", user])

@@ -107,6 +107,8 @@ pub fn describe(action: &Action) -> String {
         Action::ReloadSsh { .. } => "reload the SSH server".to_owned(),
         Action::ReloadUnits => "have systemd read its units again".to_owned(),
         Action::SwitchService { unit, to, before, .. } => describe_switch(unit, *to, *before),
+        Action::EditIptables { .. } => "change rules of iptables".to_owned(),
+        Action::UnloadTable { before } => format!("take table {} out of the kernel", before.id()),
         Action::LoadFirewall { .. } => "load the packet filter".to_owned(),
         Action::ProveLogins { logins } => format!("try {} for real", counted(logins.len(), "login")),
     }
@@ -210,6 +212,8 @@ fn kind(action: &Action) -> &'static str {
         Action::ReloadSsh { .. } => "reload-ssh",
         Action::ReloadUnits => "reload-units",
         Action::SwitchService { .. } => "switch-service",
+        Action::EditIptables { .. } => "edit-iptables",
+        Action::UnloadTable { .. } => "unload-table",
         Action::LoadFirewall { .. } => "load-firewall",
         Action::ProveLogins { .. } => "prove-logins",
     }

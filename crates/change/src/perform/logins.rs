@@ -264,7 +264,7 @@ fn prove_sudo(context: &Context<'_>, login: &LoginProof, pair: &KeyPair, free: O
 }
 
 /// How long a server that has just been reloaded may refuse connections.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn attempt(context: &Context<'_>, login: &LoginProof, pair: &KeyPair, command: &str) -> Result<Output> {
     let arguments = arguments(login, &pair.private, command);

@@ -6,16 +6,19 @@ mod create_user;
 mod directory;
 mod file;
 mod firewall;
+mod iptables;
 mod logins;
 mod reload;
 mod remove;
 mod service;
 mod set_attributes;
 mod symlink;
+mod unload_table;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+pub(crate) use iptables::touched as touched_chains;
 pub(crate) use reload::runs_systemd;
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
@@ -49,6 +52,7 @@ pub(crate) struct Earlier {
     paths: Vec<PathBuf>,
     accounts: Vec<String>,
     services: Vec<String>,
+    edits_iptables: bool,
 }
 
 /// What undoing a step takes, as `meta.json` beside the copies.
@@ -65,6 +69,12 @@ pub(crate) struct Saved {
     /// For the packet filter: our table as the kernel had it.
     #[serde(default)]
     pub(crate) firewall: Option<firewall::Kept>,
+    /// For iptables: where its tables are kept.
+    #[serde(default)]
+    pub(crate) iptables: Option<iptables::Kept>,
+    /// Another program's table as the kernel had it.
+    #[serde(default)]
+    pub(crate) table: Option<unload_table::Kept>,
 }
 
 impl Saved {
@@ -160,6 +170,10 @@ pub(crate) fn performer(action: &Action) -> Box<dyn Perform + '_> {
         Action::SwitchService { unit, to, before, commands } => {
             Box::new(service::SwitchService { unit, to: *to, before: *before, commands: *commands })
         }
+        Action::EditIptables { variant, edits } => {
+            Box::new(iptables::EditIptables { variant: *variant, edits })
+        }
+        Action::UnloadTable { before } => Box::new(unload_table::UnloadTable { before }),
         Action::LoadFirewall { ruleset, generation } => {
             Box::new(firewall::LoadFirewall { ruleset, generation: *generation })
         }

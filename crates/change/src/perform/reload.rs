@@ -226,7 +226,7 @@ impl Image {
     /// Waits until the server runs anew and listens, so that a login after this meets the new configuration. Not
     /// for ever: a login that meets the old one is found by its proof.
     fn wait_for_another(&self, pid: Pid) {
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {
             let now = Self::of(pid);
             if now.auxv != self.auxv && (now.announces || !self.announces) {

@@ -6,6 +6,7 @@ use policy::{Ipv6, Policy};
 use super::PlanError;
 use super::boot::Service;
 use super::draft::{Draft, Reason, WantedFile, known, unified_diff};
+use super::managers;
 use crate::action::{Action, Owner, Risk};
 
 /// The compiled ruleset, as the boot service loads it.
@@ -68,8 +69,7 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
         draw_prefer_ipv4(draft)?;
     }
     draw_load(draft, &wanted, compiled)?;
-    note_other_managers(draft);
-    Ok(())
+    managers::draw(draft, policy, &wanted)
 }
 
 fn draw_saved(draft: &mut Draft<'_>, compiled: &Compiled) -> Result<(), PlanError> {
@@ -141,18 +141,4 @@ fn draw_prefer_ipv4(draft: &mut Draft<'_>) -> Result<(), PlanError> {
     let why = "IPv6 is refused: APT and others try IPv4 first instead of waiting";
     draft.file(wanted, Reason { why, controls: &[], risk: Risk::None })?;
     Ok(())
-}
-
-fn note_other_managers(draft: &mut Draft<'_>) {
-    let Some(managers) = draft.facts.firewall.managers.known() else {
-        return;
-    };
-    let names: Vec<&str> =
-        managers.iter().filter(|manager| manager.active).map(|manager| manager.name.as_str()).collect();
-    if !names.is_empty() && !draft.is_empty() {
-        draft.note(format!(
-            "{} manages rules as well and is left alone: a packet gets in only where both let it in",
-            names.join(", ")
-        ));
-    }
 }

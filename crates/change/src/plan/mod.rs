@@ -7,6 +7,7 @@ mod accounts;
 mod boot;
 mod draft;
 mod firewall;
+mod managers;
 mod project;
 mod proof;
 mod ssh;
@@ -142,7 +143,7 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
         "/root/.ssh",
         "/root/.ssh/authorized_keys",
     ];
-    let mut paths: Vec<PathBuf> = fixed.iter().map(PathBuf::from).collect();
+    let mut paths: Vec<PathBuf> = fixed.iter().chain(&managers::PATHS).map(PathBuf::from).collect();
     for runlevel in boot::RUNLEVEL_LINKS {
         paths.extend([boot::RECOVER_NAME, firewall::NAME].map(|name| boot::runlevel_link(runlevel, name)));
     }

@@ -3,6 +3,8 @@
 //! This is what lets the lock-out guard ask of a plan the same question that an audit asks of a host. A new action does not
 //! compile until it says here what it changes.
 
+mod iptables;
+
 use std::path::{Path, PathBuf};
 
 use host::Facts;
@@ -69,6 +71,12 @@ fn apply(facts: &mut Facts, action: &Action) {
                 let table = ruleset.table();
                 now.tables.retain(|known| known.id() != table.id());
                 now.tables.push(table.clone());
+            }
+        }
+        Action::EditIptables { variant, edits } => iptables::edit(facts, *variant, edits),
+        Action::UnloadTable { before } => {
+            if let Fact::Known(now) = &mut facts.firewall.ruleset {
+                now.tables.retain(|table| table.id() != before.id());
             }
         }
         Action::SwitchService { unit, to, .. } => switch_service(facts, unit, *to),

@@ -21,6 +21,8 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) {
         | Action::RemoveFile { .. }
         | Action::ReloadUnits
         | Action::SwitchService { .. }
+        | Action::EditIptables { .. }
+        | Action::UnloadTable { .. }
         | Action::LoadFirewall { .. }
         | Action::ProveLogins { .. } => false,
     });

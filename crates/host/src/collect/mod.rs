@@ -102,7 +102,7 @@ fn live(host: &dyn Host, wanted: &Wanted) -> Facts {
         let firewall = joined(firewall).unwrap_or_default();
         let (sudo, sudoers) = sudo::judge(&mut notes, &policy, &accounts, &mut system, wanted, check, &asked);
         system.units = units;
-        let firewall = firewall.with(legacy, managers);
+        let firewall = firewall.with(legacy, managers, host);
         if sockets.unseen > 0 {
             let what = format!("{} processes could not be looked into for their sockets", sockets.unseen);
             notes.problem("/proc".as_ref(), None, what);
@@ -147,7 +147,7 @@ fn image(host: &dyn Host, wanted: &Wanted) -> Facts {
         authorized_keys,
     };
     system.units = units;
-    let firewall = firewall::of_image().with(not_running("the kernel"), managers);
+    let firewall = firewall::of_image().with(not_running("the kernel"), managers, host);
     Facts {
         sudo,
         sudoers,

@@ -18,7 +18,7 @@ mod way_in;
 
 pub use accounts::{Account, Accounts, Group, PasswordState, Shadow};
 pub use files::{Content, Entry, EntryKind, FileFact};
-pub use firewall::{FirewallFacts, Manager};
+pub use firewall::{FirewallFacts, IptablesSave, IptablesVariant, Manager};
 pub use network::{Address, Link, Listener, Network, Owner, Protocol, Route};
 pub use ssh::{Server, SshFacts, Started, Unit};
 pub use sudo::{SudoDefault, SudoListing, Sudoers};
