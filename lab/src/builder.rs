@@ -4,6 +4,7 @@ use crate::disk::{Disk, Layers};
 use crate::error::{Doing, Result};
 use crate::host::Host;
 use crate::key::Key;
+use crate::layer::Layer;
 use crate::leftovers::Claim;
 use crate::net::{Families, Wire};
 use crate::process::{must_with, tool};
@@ -85,6 +86,7 @@ pub struct Builder {
     tree: Tree,
     files: Vec<(PathBuf, Vec<u8>, u32)>,
     programs: Vec<(PathBuf, PathBuf)>,
+    packages: Vec<PathBuf>,
     script: String,
     families: Families,
     mebibytes: u64,
@@ -96,6 +98,7 @@ impl Builder {
             tree: tree.clone(),
             files: Vec::new(),
             programs: Vec::new(),
+            packages: Vec::new(),
             script: String::new(),
             families: Families::Both,
             mebibytes: 512,
@@ -139,6 +142,12 @@ impl Builder {
         self
     }
 
+    /// Packages beyond those of the tree. They must have been made over the same tree.
+    pub fn packages(mut self, layer: &Layer) -> Self {
+        self.packages.push(layer.dir().to_owned());
+        self
+    }
+
     /// Which IP versions reach the host. The default is both.
     pub fn families(mut self, families: Families) -> Self {
         self.families = families;
@@ -175,7 +184,8 @@ impl Builder {
     }
 
     fn layers(&self, dir: &Path) -> Result<Layers> {
-        let mut layers = vec![self.tree.dir().to_path_buf()];
+        let mut layers = self.packages.clone();
+        layers.push(self.tree.dir().to_path_buf());
         if !self.programs.is_empty() {
             let layer = dir.join("programs");
             fs::create_dir(&layer).doing("make directory", &layer)?;

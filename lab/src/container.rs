@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long a boot may take until the host's systemd has finished its first transaction.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_secs(240);
 /// How long an orderly shutdown may take.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(60);
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(240);
 
 /// Enters the control groups named before `--`, then becomes the rest.
 const ENTER_GROUPS: &str =

@@ -19,7 +19,7 @@ const ATTEMPTS: u32 = 500;
 const UNPAUSED: u32 = 10;
 
 /// How long a mount may stay busy after its last process was killed.
-const RELEASE: Duration = Duration::from_secs(5);
+const RELEASE: Duration = Duration::from_secs(60);
 
 /// The read-only layers of a host's root, topmost first.
 pub(crate) type Layers = Vec<PathBuf>;

@@ -40,6 +40,7 @@ mod disk;
 mod error;
 mod host;
 mod key;
+mod layer;
 mod leftovers;
 mod listener;
 mod manifest;
@@ -56,6 +57,7 @@ pub use copy::{DiskCopy, MountedCopy};
 pub use error::{Error, Result};
 pub use host::Host;
 pub use key::Key;
+pub use layer::Layer;
 pub use listener::{GREETING, Transport};
 pub use manifest::{Content, Entry, Manifest};
 pub use net::{

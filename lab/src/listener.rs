@@ -51,7 +51,7 @@ impl Host {
         };
         let (address, port) = (address.into().to_string(), port.to_string());
         let listener = self.spawn(&["perl", "-e", SCRIPT, protocol, &address, &port])?;
-        listener.expect("listening", Duration::from_secs(10))?;
+        listener.expect("listening", Duration::from_secs(60))?;
         Ok(listener)
     }
 }

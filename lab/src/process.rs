@@ -3,11 +3,11 @@
 use crate::error::{Doing, Error, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -142,8 +142,8 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .doing("start", program)?;
-        let stdout = Stream::collect(child.stdout.take());
-        let stderr = Stream::collect(child.stderr.take());
+        let stdout = Stream::collect(child.stdout.take().map(OwnedFd::from));
+        let stderr = Stream::collect(child.stderr.take().map(OwnedFd::from));
         Ok(Self { child, stdout, stderr, ended: None })
     }
 
@@ -283,12 +283,19 @@ pub(crate) fn kill_hard(pid: u32) -> Result<()> {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
         Err(error) => return Err(error).doing("kill", pid.to_string()),
     }
-    readable_within(&pidfd, Duration::from_secs(10)).map(drop)
+    readable_within(&pidfd, Duration::from_secs(60)).map(drop)
 }
 
 /// The bytes of a pipe as they come, with a bell for whoever waits for more.
 #[derive(Debug, Clone)]
-struct Stream(Arc<(Mutex<Collected>, Condvar)>);
+struct Stream(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    pipe: Option<OwnedFd>,
+    collected: Mutex<Collected>,
+    bell: Condvar,
+}
 
 #[derive(Debug, Default)]
 struct Collected {
@@ -298,37 +305,61 @@ struct Collected {
     closed: bool,
 }
 
-impl Stream {
-    fn collect(pipe: Option<impl Read + Send + 'static>) -> Self {
-        let stream = Self(Arc::default());
-        let writer = stream.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            let mut pipe = pipe;
-            while let Some(read) = pipe.as_mut().and_then(|pipe| pipe.read(&mut buffer).ok())
-                && read > 0
-            {
-                writer.update(|collected| collected.bytes.extend_from_slice(&buffer[..read]));
+impl Collected {
+    /// Reads once; says no at the end.
+    fn read(&mut self, pipe: &OwnedFd) -> bool {
+        let mut buffer = [0; 4096];
+        match rustix::io::read(pipe, &mut buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.bytes.extend_from_slice(&buffer[..read]);
+                true
             }
-            writer.update(|collected| collected.closed = true);
+            Err(error) => error == rustix::io::Errno::INTR,
+        }
+    }
+}
+
+impl Stream {
+    fn collect(pipe: Option<OwnedFd>) -> Self {
+        let collected = Mutex::new(Collected { closed: pipe.is_none(), ..Collected::default() });
+        let stream = Self(Arc::new(Shared { pipe, collected, bell: Condvar::new() }));
+        let reader = stream.clone();
+        thread::spawn(move || {
+            let mut open = reader.0.pipe.as_ref();
+            while let Some(pipe) = open {
+                // It is read under the lock: whoever has that and finds the pipe empty knows all that was written.
+                let waited = poll(&mut [PollFd::new(pipe, PollFlags::IN)], None);
+                let mut collected = reader.lock();
+                if waited.is_ok() && !collected.read(pipe) {
+                    collected.closed = true;
+                    open = None;
+                }
+                drop(collected);
+                reader.0.bell.notify_all();
+            }
         });
         stream
     }
 
-    fn update(&self, change: impl FnOnce(&mut Collected)) {
-        change(&mut self.0.0.lock().unwrap_or_else(PoisonError::into_inner));
-        self.0.1.notify_all();
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        self.0.collected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the pipe has something that was not read yet, be it its end.
+    fn is_behind(&self) -> bool {
+        self.0.pipe.as_ref().is_some_and(|pipe| readable_within(pipe, Duration::ZERO).unwrap_or(false))
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.0.lock().unwrap_or_else(PoisonError::into_inner).bytes).into_owned()
+        String::from_utf8_lossy(&self.lock().bytes).into_owned()
     }
 
     /// Waits for `wanted` behind what was found before; the text up to it, or what else there is.
     fn expect(&self, wanted: &[u8], limit: Duration) -> Result<String, String> {
         let deadline = Instant::now() + limit;
         let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut collected = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut collected = self.lock();
         loop {
             let unread = &collected.bytes[collected.found..];
             if let Some(at) = unread.windows(wanted.len()).position(|window| window == wanted) {
@@ -340,18 +371,20 @@ impl Stream {
             if collected.closed || left.is_zero() {
                 return Err(lossy(unread));
             }
-            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
+            collected = self.0.bell.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
+    /// Waits for the end of the pipe, or until the deadline has passed and all that was written is read.
     fn closed(&self, deadline: Instant) {
-        let mut collected = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut collected = self.lock();
         while !collected.closed {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() && !self.is_behind() {
                 return;
             }
-            collected = self.0.1.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
+            let left = left.max(Duration::from_millis(10));
+            collected = self.0.bell.wait_timeout(collected, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -115,7 +115,7 @@ impl<'a> Ssh<'a> {
         let known = format!("UserKnownHostsFile={}", self.dir.join("known_hosts").display());
         let plain = ["StrictHostKeyChecking=accept-new", "GlobalKnownHostsFile=none", "IdentityAgent=none"];
         let patience =
-            ["ConnectTimeout=10", "NumberOfPasswordPrompts=1", "LogLevel=ERROR", "UpdateHostKeys=no"];
+            ["ConnectTimeout=30", "NumberOfPasswordPrompts=1", "LogLevel=ERROR", "UpdateHostKeys=no"];
         options(&mut ssh, &plain);
         options(&mut ssh, &patience);
         options(&mut ssh, &[&known]);

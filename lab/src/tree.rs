@@ -109,6 +109,11 @@ impl Tree {
         self.suite
     }
 
+    /// The fingerprint of what it was made by.
+    pub(crate) fn recipe(&self) -> String {
+        recipe(self.suite)
+    }
+
     pub(crate) fn lab(&self) -> &Lab {
         &self.lab
     }
@@ -142,7 +147,7 @@ fn mirror() -> Result<String> {
     mirror.map(str::to_owned).ok_or(Error::Malformed { what: "apt's Debian archive", text: targets })
 }
 
-fn remove_tree(path: &Path) -> Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
