@@ -92,7 +92,7 @@ fn copies_of_a_running_host_are_moments_in_its_order_of_writing() {
     let mut seen = Vec::new();
     for _ in 0..5 {
         let written = writer.stdout().lines().last().and_then(|line| line.parse::<u32>().ok()).unwrap_or(0);
-        writer.expect(&format!("\n{}\n", written + 20), std::time::Duration::from_secs(30)).unwrap();
+        writer.expect(&format!("\n{}\n", written + 20), std::time::Duration::from_secs(120)).unwrap();
         let acknowledged: u32 = writer.stdout().lines().last().unwrap().parse().unwrap();
         let started = Instant::now();
         let copy = host.power_cut_copy().unwrap();

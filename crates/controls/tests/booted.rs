@@ -77,7 +77,7 @@ impl Subject {
         self.script(&format!("cat > {} <<'END'\n{}END\n", controls::ssh::DROP_IN, desired.text));
         self.script("sshd -t && systemctl reload ssh");
         // The server listens anew a moment after it was told.
-        self.script("for i in $(seq 50); do ss -Hltn | grep -q ':22 ' && exit 0; sleep 0.1; done; exit 1");
+        self.script("for i in $(seq 600); do ss -Hltn | grep -q ':22 ' && exit 0; sleep 0.1; done; exit 1");
     }
 }
 

@@ -169,7 +169,7 @@ fn apply_is_refused_to_whom_the_packet_filter_would_stop_and_granted_to_whom_it_
     assert_eq!(gets_in(&host), Ok(()));
     let key = admin_key();
     let login = |(from, to): (IpAddr, IpAddr)| {
-        host.ssh("deploy", Auth::Key(key.path())).from(from).to(to).option("ConnectTimeout=3")
+        host.ssh("deploy", Auth::Key(key.path())).from(from).to(to).option("ConnectTimeout=15")
     };
     let apply = |by| -> Output {
         let command = format!("echo {PASSWORD} | sudo -S -p '' {INSTALLED} apply --yes --no-wait");

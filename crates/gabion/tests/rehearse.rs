@@ -79,8 +79,9 @@ fn without_root_it_says_how() {
         "gabion: `gabion rehearse` needs root\nhint: run it as `sudo gabion rehearse`\n"
     );
     assert_eq!(output.stdout, "");
-    let killed =
-        host.run_script("timeout -s KILL 6 gabion rehearse >/dev/null 2>&1 || sleep 0.5; pgrep -a gabion");
+    let script = "timeout -s KILL 6 gabion rehearse >/dev/null 2>&1
+        for i in $(seq 600); do pgrep gabion >/dev/null || break; sleep 0.1; done; pgrep -a gabion";
+    let killed = host.run_script(script);
     assert_eq!(killed.expect("it runs").stdout, "", "nothing outlives a rehearsal that is killed");
 }
 

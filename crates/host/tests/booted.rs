@@ -138,10 +138,20 @@ fn a_reload_of_sshd_is_seen_though_its_process_stays() {
     let host = boot(&Tree::bookworm().unwrap(), &key);
     let server = |host: &Host| run(host, &[]).ssh.servers.known().unwrap()[0].clone();
     let before = server(&host);
-    host.run_script("sleep 1.2; systemctl reload ssh; sleep 0.3").unwrap().unwrap();
-    let by_systemd = server(&host);
-    host.run_script("sleep 1.2; kill -HUP $(cat /run/sshd.pid); sleep 0.5").unwrap().unwrap();
-    let by_signal = server(&host);
+    let told = |script: &str, last: i64| {
+        host.run_script(script).unwrap().unwrap();
+        let mut now = server(&host);
+        for _ in 0..300 {
+            if now.started > last {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            now = server(&host);
+        }
+        now
+    };
+    let by_systemd = told("sleep 1.2; systemctl reload ssh", before.started);
+    let by_signal = told("sleep 1.2; kill -HUP $(cat /run/sshd.pid)", by_systemd.started);
     assert!(before.pid == by_systemd.pid && by_systemd.pid == by_signal.pid);
     assert!(before.started < by_systemd.started, "{before:?} {by_systemd:?}");
     assert!(by_systemd.started < by_signal.started, "{by_systemd:?} {by_signal:?}");

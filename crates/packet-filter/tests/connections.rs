@@ -13,7 +13,10 @@ use std::time::Duration;
 use packet_filter::{Refusal, compile};
 use support::{HOST_V4, HOST_V6, Namespace, STRANGERS_V4, STRANGERS_V6, Wire, install, privileged};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For what must not.
+const SILENCE: Duration = Duration::from_millis(300);
 
 /// Answers every connection to the port, in both families, with one byte, until the test ends.
 fn serve(namespace: &Namespace, port: u16) {
@@ -39,14 +42,14 @@ fn connect(from: &Namespace, to: IpAddr, port: u16) -> Result<(), ErrorKind> {
     })
 }
 
-/// What a datagram to a port is answered with: the error, or nothing.
-fn datagram(from: &Namespace, to: IpAddr, port: u16) -> Option<ErrorKind> {
+/// What a datagram to a port is answered with until the time has passed: the error, or nothing.
+fn datagram(from: &Namespace, to: IpAddr, port: u16, patience: Duration) -> Option<ErrorKind> {
     from.run(move || {
         let any: IpAddr =
             if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).unwrap();
         socket.connect((to, port)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        socket.set_read_timeout(Some(patience)).unwrap();
         match socket.send(b"hello").and_then(|_| socket.recv(&mut [0; 16])) {
             Ok(_) => None,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
@@ -69,7 +72,7 @@ fn an_allowed_port_connects_and_a_forbidden_one_is_refused_at_once() {
         assert_eq!(connect(&wire.outside, host, 22), Ok(()), "{host}");
         assert_eq!(connect(&wire.outside, host, 80), Ok(()), "{host}");
         assert_eq!(connect(&wire.outside, host, 81), Err(ErrorKind::ConnectionRefused), "{host}");
-        assert_eq!(datagram(&wire.outside, host, 9), Some(ErrorKind::ConnectionRefused), "{host}");
+        assert_eq!(datagram(&wire.outside, host, 9, PATIENCE), Some(ErrorKind::ConnectionRefused), "{host}");
         assert_eq!(connect(&wire.host, host, 81), Ok(()), "over loopback, {host}");
     }
 }
@@ -84,7 +87,7 @@ fn with_drop_a_forbidden_port_says_nothing() {
     let policy = packet_filter::FilterPolicy { inbound: Refusal::Drop, ..policies::shut() };
     install(&wire.host, &compile(&policy));
     for host in [IpAddr::V4(HOST_V4), IpAddr::V6(HOST_V6)] {
-        assert_eq!(datagram(&wire.outside, host, 9), None, "{host}");
+        assert_eq!(datagram(&wire.outside, host, 9, SILENCE), None, "{host}");
     }
 }
 

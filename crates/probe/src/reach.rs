@@ -17,7 +17,7 @@ const FROM_PORT: u16 = 61_112;
 pub enum Patience {
     /// Silence is what should come: asked twice, 300 ms each.
     Brief,
-    /// An answer should come: asked again and again for 10 s, since a machine under load answers late, and a neighbour whose address
+    /// An answer should come: asked again and again for 6 s, since a machine under load answers late, and a neighbour whose address
     /// was not learned at the first question is asked for it a second later.
     Long,
 }
@@ -33,7 +33,7 @@ impl Patience {
     pub(crate) fn tries(self) -> u16 {
         match self {
             Self::Brief => 2,
-            Self::Long => 20,
+            Self::Long => 12,
         }
     }
 

@@ -146,7 +146,7 @@ impl Client {
             .env("HOME", "/root")
             .stdin(Stdio::null())
             .args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
-            .args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=5"])
+            .args(["-o", "GlobalKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=15"])
             .args(["-o", "ControlPath=none", "-o", "ForwardAgent=no"])
             .args(["-p", &server.port().to_string(), "-l", account]);
         command

@@ -88,7 +88,7 @@ fn start_sshd(program: &Path, main_file: &Path, machine: &Facts) -> Result<Vec<u
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| error.to_string())?;
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
         if let Ok(Some(status)) = process.try_wait() {
             return Err(format!("it ended at once ({status})"));
@@ -104,7 +104,7 @@ fn start_sshd(program: &Path, main_file: &Path, machine: &Facts) -> Result<Vec<u
         std::thread::sleep(Duration::from_millis(20));
     }
     let _it_never_answered = process.kill();
-    Err("it did not answer within ten seconds".to_owned())
+    Err("it did not answer within half a minute".to_owned())
 }
 
 fn has_active_socket(machine: &Facts) -> bool {

@@ -134,6 +134,12 @@ impl Wire {
         }
         host.ip("link set eth0 up");
         outside.ip("link set eth0 up");
+        // A new link drops what is sent until the kernel has looked at its carrier, which may be a second later.
+        for side in [&host, &outside] {
+            while !side.command("ip", "-o link show dev eth0").contains("state UP") {
+                thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
         // Answers to floods and refusals must not be thinned out by the kernel's own limits.
         for side in [&host, &outside] {
             side.sysctl("net.ipv4.icmp_ratelimit", "0");
