@@ -30,6 +30,7 @@ pub mod decide;
 pub mod export;
 mod facts;
 pub mod intent;
+pub mod iptables;
 pub mod listing;
 pub mod load;
 mod machine;

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use nf_tables::{Chain, ChainKind, Family, HookPoint, Policy, Rule, TableDump, TableFlags};
+use nf_tables::{Chain, ChainKind, Family, HookPoint, Match, Policy, Rule, TableDump, TableFlags};
 
 use crate::contents::Contents;
 use crate::facts::{Facts, Field, Need};
@@ -17,7 +17,9 @@ mod load;
 mod registers;
 mod run;
 
-pub(crate) use run::Effect;
+pub(crate) use compat::{Matched, is_known_target, reject};
+pub(crate) use registers::Tri;
+pub(crate) use run::{Effect, asks_for_destination_type, effect, keeps_a_rate};
 
 /// Tables, ready to run.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ pub(crate) struct Ends<'a> {
 pub(crate) struct Changes {
     mark: Change<u32>,
     state: Change<u32>,
+    hop_limit: Change<u128>,
     destination: Change<u128>,
     destination_port: Change<u16>,
     /// The destination was translated.
@@ -96,7 +99,7 @@ enum Change<T> {
 const STEPS: u32 = 1_000_000;
 
 /// How deep jumps go (`NFT_JUMP_STACK_SIZE`).
-const DEPTH: usize = 16;
+pub(crate) const DEPTH: usize = 16;
 
 impl<'a> Program<'a> {
     pub(crate) fn new(tables: impl IntoIterator<Item = &'a TableDump>) -> Self {
@@ -105,20 +108,14 @@ impl<'a> Program<'a> {
 
     /// Runs the base chains of the hooks, one hook after the other.
     pub(crate) fn run(&self, hooks: &[Hook], facts: &impl Facts) -> Result<Ends<'a>, Need> {
-        let mut walk = Walk {
-            program: self,
-            facts,
-            hook: Hook::Prerouting,
-            changes: Changes::default(),
-            ends: Ends::default(),
-            causes: Vec::new(),
-            base: None,
-            steps: 0,
-        };
+        let mut walk = Walk::new(self, facts, Hook::Prerouting);
         let mut main = true;
         for &hook in hooks {
             walk.hook = hook;
             for (table, chain) in self.base_chains(hook, facts)? {
+                if walk.is_past_nat(table, chain) {
+                    continue;
+                }
                 main = walk.base_chain(table, chain, main)?;
                 if !main && walk.is_over() {
                     return Ok(walk.ends);
@@ -131,23 +128,45 @@ impl<'a> Program<'a> {
     /// The base chains that see the packet, in the order that they run in.
     fn base_chains(&self, hook: Hook, facts: &impl Facts) -> Result<Vec<(usize, usize)>, Need> {
         let mut found = Vec::new();
+        for (_, table, chain) in self.base_chains_at(hook) {
+            let is_nat =
+                self.chain(table, chain).hook.as_ref().is_some_and(|hook| hook.kind == ChainKind::Nat);
+            if sees(self.tables[table].dump.table.family, facts)? && (!is_nat || opens_a_flow(facts)?) {
+                found.push((table, chain));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The base chains at the hook with their priorities, in the order that they run in, whatever packets they see.
+    pub(crate) fn base_chains_at(&self, hook: Hook) -> Vec<(i32, usize, usize)> {
+        let mut found = Vec::new();
         for (t, table) in self.tables.iter().enumerate() {
-            let table = table.dump;
-            if table.table.flags.contains(TableFlags::DORMANT) {
+            if table.dump.table.flags.contains(TableFlags::DORMANT) {
                 continue;
             }
-            for (c, dump) in table.chains.iter().enumerate() {
-                let Some(at) = &dump.chain.hook else { continue };
-                if at.point == hook.point()
-                    && sees(table.table.family, facts)?
-                    && (at.kind != ChainKind::Nat || opens_a_flow(facts)?)
-                {
+            for (c, dump) in table.dump.chains.iter().enumerate() {
+                if let Some(at) = dump.chain.hook.as_ref().filter(|at| at.point == hook.point()) {
                     found.push((at.priority, t, c));
                 }
             }
         }
         found.sort_by_key(|(priority, ..)| *priority);
-        Ok(found.into_iter().map(|(_, table, chain)| (table, chain)).collect())
+        found
+    }
+
+    pub(crate) fn chain_named(&self, table: usize, name: &str) -> Option<usize> {
+        self.tables[table].chains.get(name).copied()
+    }
+
+    /// How a match of `x_tables` goes for a packet at a hook that no rule has changed.
+    pub(crate) fn compat_match(
+        &self,
+        hook: Hook,
+        facts: &impl Facts,
+        matched: &Match,
+    ) -> Result<Matched, Need> {
+        Walk::new(self, facts, hook).compat_match(matched)
     }
 
     pub(crate) fn rule(&self, at: At) -> &'a Rule {
@@ -223,6 +242,21 @@ struct Flow {
     main: bool,
 }
 
+impl<'p, 'a, F: Facts> Walk<'p, 'a, F> {
+    fn new(program: &'p Program<'a>, facts: &'p F, hook: Hook) -> Self {
+        Self {
+            program,
+            facts,
+            hook,
+            changes: Changes::default(),
+            ends: Ends::default(),
+            causes: Vec::new(),
+            base: None,
+            steps: 0,
+        }
+    }
+}
+
 impl<'a, F: Facts> Walk<'_, 'a, F> {
     /// Gives whether the packet goes on after the base chain on the main way.
     fn base_chain(&mut self, table: usize, chain: usize, main: bool) -> Result<bool, Need> {
@@ -270,6 +304,13 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         };
         self.base = any_accept.then_some((table, chain));
         Ok(accepted)
+    }
+
+    /// Whether the chain is of type nat, which a packet does not enter that a rule has taken from connection tracking.
+    fn is_past_nat(&self, table: usize, chain: usize) -> bool {
+        let is_nat =
+            self.program.chain(table, chain).hook.as_ref().is_some_and(|hook| hook.kind == ChainKind::Nat);
+        is_nat && matches!(self.changes.state, Change::To(state) if state != crate::State::New.bit())
     }
 
     /// All base chains have let the packet through.

@@ -25,6 +25,8 @@ impl ObjectKind {
     pub const LIMIT: Self = Self(4);
     /// So many connections.
     pub const CONNLIMIT: Self = Self(5);
+    /// How long connection tracking keeps what is quiet.
+    pub const CT_TIMEOUT: Self = Self(7);
 }
 
 /// A stateful object that rules name (counter, quota, limit), kept as it came.

@@ -11,7 +11,7 @@ use crate::facts::{Facts, Field, Need};
 use crate::packet::{Hook, State};
 
 /// How a match went.
-pub(super) enum Matched {
+pub(crate) enum Matched {
     Known(Tri),
     /// It depends on something that is not known here, and in the main it is so.
     Depends(bool),
@@ -195,8 +195,89 @@ impl<F: Facts> Walk<'_, '_, F> {
     }
 }
 
+/// Whether a target of that name does nothing with a packet that a ruleset can see.
+pub(super) fn only_goes_on(name: &str) -> bool {
+    const NAMES: [&str; 20] = [
+        "AUDIT",
+        "CHECKSUM",
+        "CLASSIFY",
+        "CONNSECMARK",
+        "DSCP",
+        "ECN",
+        "HMARK",
+        "IDLETIMER",
+        "LED",
+        "LOG",
+        "NFLOG",
+        "RATEEST",
+        "SECMARK",
+        "SET",
+        "TCPMSS",
+        "TCPOPTSTRIP",
+        "TEE",
+        "TOS",
+        "TRACE",
+        "ULOG",
+    ];
+    NAMES.contains(&name)
+}
+
+/// Whether it is known what a target of that name does with a packet.
+pub(crate) fn is_known_target(name: &str) -> bool {
+    const NAMES: [&str; 13] = [
+        "CONNMARK",
+        "CT",
+        "DNAT",
+        "HL",
+        "MARK",
+        "MASQUERADE",
+        "NETMAP",
+        "NFQUEUE",
+        "NOTRACK",
+        "REDIRECT",
+        "REJECT",
+        "SNAT",
+        "TTL",
+    ];
+    only_goes_on(name) || NAMES.contains(&name)
+}
+
+/// `struct xt_connmark_tginfo1`: whether the packet's mark is set from the connection's.
+pub(super) fn restores_mark(target: &Target) -> bool {
+    Info(&target.info).u8(12).is_none_or(|mode| mode == 2)
+}
+
+/// What a hop limit becomes (`struct ipt_TTL_info`, `struct ip6t_HL_info`).
+pub(super) fn hop_limit(target: &Target, before: Option<u128>) -> Option<u128> {
+    let info = Info(&target.info);
+    let (mode, by) = (info.u8(0)?, u128::from(info.u8(1)?));
+    match mode {
+        0 => Some(by),
+        1 => before.map(|before| (before + by).min(255)),
+        2 => before.map(|before| before.saturating_sub(by)),
+        _ => None,
+    }
+}
+
+/// What a mark becomes (`struct xt_mark_tginfo2`).
+pub(super) fn mark(target: &Target, before: u32) -> Option<u32> {
+    let info = Info(&target.info);
+    let (value, mask) = (info.u32(0)?, info.u32(4)?);
+    (target.revision == 2).then_some(before & !mask ^ value)
+}
+
+/// The first queue of `NFQUEUE` (`struct xt_NFQ_info`).
+pub(super) fn queue(target: &Target) -> u16 {
+    Info(&target.info).u16(0).unwrap_or(0)
+}
+
+/// `struct xt_ct_target_info`: the flag for `--notrack`.
+pub(super) fn takes_tracking_away(target: &Target) -> bool {
+    Info(&target.info).u16(0).is_some_and(|flags| flags & 1 != 0)
+}
+
 /// What the target `REJECT` answers (`struct ipt_reject_info`, `struct ip6t_reject_info`).
-pub(super) fn reject(target: &Target, ipv6: bool) -> Reject {
+pub(crate) fn reject(target: &Target, ipv6: bool) -> Reject {
     let with = Info(&target.info).u32(0).unwrap_or(0);
     match (ipv6, with) {
         (false, 7) | (true, 6) => Reject::TcpReset,

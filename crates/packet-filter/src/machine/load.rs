@@ -1,6 +1,6 @@
 //! What the expressions that load put into registers.
 
-use nf_tables::{Ct, CtDirection, CtKey, Meta, MetaKey, Payload, PayloadBase, Register};
+use nf_tables::{Ct, CtDirection, CtKey, Meta, MetaKey, Payload, PayloadBase, PayloadWrite, Register};
 
 use super::registers::Registers;
 use super::{Change, Walk};
@@ -24,10 +24,9 @@ impl<F: Facts> Walk<'_, '_, F> {
                 Ok(())
             }
             MetaKey::Mark => {
-                match self.changes.mark {
-                    Change::None => self.store_field(registers, dreg, Field::Mark, Order::Machine)?,
-                    Change::To(mark) => registers.store(dreg, &mark.to_ne_bytes()),
-                    Change::Unknown => registers.store_unknown(dreg, 4),
+                match self.mark()? {
+                    Some(mark) => registers.store(dreg, &mark.to_ne_bytes()),
+                    None => registers.store_unknown(dreg, 4),
                 }
                 Ok(())
             }
@@ -65,6 +64,15 @@ impl<F: Facts> Walk<'_, '_, F> {
         }
     }
 
+    /// The packet's mark, as a rule before may have changed it.
+    pub(super) fn mark(&self) -> Result<Option<u32>, Need> {
+        match self.changes.mark {
+            Change::None => Ok(self.facts.get(Field::Mark)?.and_then(|mark| u32::try_from(mark).ok())),
+            Change::To(mark) => Ok(Some(mark)),
+            Change::Unknown => Ok(None),
+        }
+    }
+
     /// The bit of the packet's state, as a rule before may have changed it.
     pub(super) fn state(&self) -> Result<Option<u32>, Need> {
         match self.changes.state {
@@ -87,7 +95,10 @@ impl<F: Facts> Walk<'_, '_, F> {
         let original = ct.direction == Some(CtDirection::Original);
         match ct.key {
             CtKey::L3Protocol => self.store_field(registers, ct.dreg, Field::Family, Order::Network)?,
-            CtKey::Protocol => self.store_field(registers, ct.dreg, Field::Protocol, Order::Network)?,
+            // What is related may be an error about a flow of another protocol.
+            CtKey::Protocol if state != Some(State::Related.bit()) => {
+                self.store_field(registers, ct.dreg, Field::Protocol, Order::Network)?
+            }
             CtKey::Status => match self.is_published()? {
                 Some(published) => {
                     registers.store_bit(ct.dreg, if published { IPS_DST_NAT } else { 0 }, IPS_DST_NAT);
@@ -168,6 +179,27 @@ impl<F: Facts> Walk<'_, '_, F> {
         Ok(())
     }
 
+    /// Bytes of the packet change. Of a hop limit it is known what becomes of it; after any other change, no byte is
+    /// taken for known.
+    pub(super) fn write_payload(
+        &mut self,
+        registers: &Registers,
+        write: &PayloadWrite,
+        for_certain: bool,
+    ) -> Result<(), Need> {
+        let hop_limit = if self.facts.is_ipv6()? { 7 } else { 8 };
+        if (write.base, write.offset, write.length) == (PayloadBase::Network, hop_limit, 1) {
+            let written = registers.value(write.sreg, 1).all().map(|byte| u128::from(byte[0]));
+            self.changes.hop_limit = match written {
+                Some(value) if for_certain => Change::To(value),
+                Some(_) | None => Change::Unknown,
+            };
+        } else {
+            self.changes.bytes = true;
+        }
+        Ok(())
+    }
+
     /// A field of the packet's bytes, as address translation may have left it.
     pub(super) fn packet_field(&self, field: Field) -> Result<Option<u128>, Need> {
         match field {
@@ -179,6 +211,11 @@ impl<F: Facts> Walk<'_, '_, F> {
             Field::DestinationPort => match self.changes.destination_port {
                 Change::None => self.facts.get(field),
                 Change::To(port) => Ok(Some(u128::from(port))),
+                Change::Unknown => Ok(None),
+            },
+            Field::HopLimit => match self.changes.hop_limit {
+                Change::None => self.facts.get(field),
+                Change::To(limit) => Ok(Some(limit)),
                 Change::Unknown => Ok(None),
             },
             _ => self.facts.get(field),

@@ -22,7 +22,7 @@ pub(super) struct Value<'r> {
 
 /// Yes, no, or it depends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tri {
+pub(crate) enum Tri {
     Yes,
     No,
     Maybe,
@@ -102,8 +102,7 @@ impl Registers {
         let start = start(register).unwrap_or(64);
         let bytes = &self.bytes[start..(start + length).min(64)];
         let known = self.known.checked_shr(u32::try_from(start).unwrap_or(64)).unwrap_or(0);
-        let known_bits =
-            self.known_bits.and_then(|(at, bits)| at.checked_sub(start).map(|nth| (nth, bits)));
+        let known_bits = self.known_bits.and_then(|(at, bits)| at.checked_sub(start).map(|nth| (nth, bits)));
         Value { bytes, known, known_bits, is_other_interface: self.other_interface == Some(start) }
     }
 }

@@ -9,7 +9,7 @@ use nf_tables::{
 use super::compat::{self, Matched};
 use super::registers::{Registers, Tri};
 use super::{At, Cause, Change, Walk};
-use crate::facts::{Facts, Need};
+use crate::facts::{Facts, Field, Need};
 use crate::packet::State;
 use crate::statement::{ct_length, fib_length, meta_length, routing_length};
 
@@ -156,13 +156,13 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                     CmpOp::Gt => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_gt().into()),
                     CmpOp::Ge => value.compare(&cmp.data).map_or(Tri::Maybe, |order| order.is_ge().into()),
                 };
-                self.matched(running, matched)
+                self.matched(running, matched, cause)
             }
             Expression::Range(range) => {
                 let value = registers.value(range.sreg, range.from.len());
                 let above = value.compare(&range.from).map_or(Tri::Maybe, |order| order.is_ge().into());
                 let below = value.compare(&range.to).map_or(Tri::Maybe, |order| order.is_le().into());
-                self.matched(running, above.and(below).not_if(range.op == RangeOp::NotIn))
+                self.matched(running, above.and(below).not_if(range.op == RangeOp::NotIn), cause)
             }
             Expression::Lookup(lookup) => self.look_up(running, lookup, cause),
             Expression::Dynset(dynset) => self.dynset(running, dynset, cause),
@@ -177,8 +177,8 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 self.changes.state = change(for_certain, Some(State::Untracked.bit()));
                 Step::Next
             }
-            Expression::PayloadWrite(_) => {
-                self.changes.bytes = true;
+            Expression::PayloadWrite(write) => {
+                self.write_payload(&running.registers, write, for_certain)?;
                 Step::Next
             }
             Expression::CtSet(_) | Expression::Counter(_) | Expression::Log(_) => Step::Next,
@@ -186,7 +186,10 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             Expression::Connlimit(limit) => self.depends(running, cause, !limit.over),
             Expression::Quota(quota) => self.depends(running, cause, !quota.flags.contains(QuotaFlags::OVER)),
             Expression::Objref(objref) => match objref {
-                Objref::Named { kind: ObjectKind::COUNTER | ObjectKind::CT_HELPER, .. } => Step::Next,
+                Objref::Named {
+                    kind: ObjectKind::COUNTER | ObjectKind::CT_HELPER | ObjectKind::CT_TIMEOUT,
+                    ..
+                } => Step::Next,
                 Objref::Named { .. } | Objref::Map { .. } => self.depends(running, cause, true),
             },
             Expression::Reject(reject) => Step::Ends(vec![Effect::Reject(*reject)]),
@@ -196,7 +199,9 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 Step::Ends(vec![Effect::Accept])
             }
             Expression::Redirect(redirect) => {
-                let port = redirect.port_min.and_then(|register| port_in(&running.registers, register));
+                let port = |register| port_in(&running.registers, register);
+                let (first, last) = (redirect.port_min.and_then(port), redirect.port_max.and_then(port));
+                let port = first.filter(|_| redirect.port_max.is_none() || last == first);
                 self.changes.published = change(for_certain, Some(()));
                 self.changes.destination = Change::Unknown;
                 if redirect.port_min.is_some() {
@@ -220,8 +225,9 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
     }
 
     /// Goes on with a match that may depend on what was loaded before.
-    fn matched(&mut self, running: &mut Running, matched: Tri) -> Step<'a> {
-        match matched {
+    fn matched(&mut self, running: &mut Running, matched: Tri, cause: Cause) -> Step<'a> {
+        let settled = if matched == Tri::Maybe { self.facts.lets_on(cause) } else { None };
+        match settled.map_or(matched, Tri::from) {
             Tri::Yes => Step::Next,
             Tri::No => Step::NoMatch,
             Tri::Maybe => {
@@ -235,6 +241,11 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
 
     /// Goes on with a match that depends on `cause`, and on the main way is so.
     fn depends(&mut self, running: &mut Running, cause: Cause, assumed: bool) -> Step<'a> {
+        match self.facts.lets_on(cause) {
+            Some(true) => return Step::Next,
+            Some(false) => return Step::NoMatch,
+            None => {}
+        }
         self.causes.push(cause);
         running.certain = false;
         running.assumed &= assumed;
@@ -251,19 +262,21 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             Some(key) => contents.find(key).into_iter().collect(),
             None => contents.entries.iter().map(|entry| entry.element).chain(contents.catch_all).collect(),
         };
-        if value.all().is_none() && !elements.is_empty() {
+        let is_found = value.all().is_some();
+        if !is_found && !elements.is_empty() {
             self.causes.append(&mut running.unknown);
             running.certain = false;
             running.assumed = false;
         }
+        let mut is_in = if is_found { Tri::Yes } else { Tri::Maybe };
         // What an element carries may hold the packet up as well.
         let holds_up = |element: &&Element| element.expressions.iter().find_map(keeps_a_rate);
         if let Some(assumed) = elements.iter().find_map(holds_up) {
             self.depends(running, cause, assumed);
+            is_in = Tri::Maybe;
         }
         match (lookup.dreg, elements.as_slice()) {
             (None, found) => {
-                let is_in = if running.certain { Tri::from(!found.is_empty()) } else { Tri::Maybe };
                 let is_in = if found.is_empty() { Tri::No } else { is_in };
                 match is_in.not_if(lookup.inverse) {
                     Tri::No => Step::NoMatch,
@@ -285,7 +298,7 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
                 }
                 if effects.is_empty() { Step::Next } else { Step::Ends(effects) }
             }
-            (Some(dreg), &[element]) if running.certain => {
+            (Some(dreg), &[element]) if is_found => {
                 match &element.data {
                     Some(Data::Value(value)) => running.registers.store(dreg, value),
                     Some(Data::Verdict(_)) | None => running.registers.store_unknown(dreg, 16),
@@ -318,12 +331,16 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         }
         if let Some(register) = nat.address_min {
             let length = if nat.family == nf_tables::Family::Ip6 { 16 } else { 4 };
-            let address = registers.value(register, length).all().map(big_endian);
-            self.changes.destination = change(for_certain, address);
+            let address = |register| registers.value(register, length).all().map(big_endian);
+            let first = address(register);
+            let is_one = nat.address_max.is_none_or(|last| address(last) == first);
+            self.changes.destination = change(for_certain, first.filter(|_| is_one));
         }
         self.changes.published = change(for_certain, Some(()));
         if let Some(register) = nat.port_min {
-            self.changes.destination_port = change(for_certain, port_in(registers, register));
+            let port = port_in(registers, register);
+            let is_one = nat.port_max.is_none_or(|last| port_in(registers, last) == port);
+            self.changes.destination_port = change(for_certain, port.filter(|_| is_one));
         }
     }
 
@@ -336,24 +353,47 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
         for_certain: bool,
     ) -> Result<Step<'a>, Need> {
         Ok(match target.name.as_str() {
-            "LOG" | "NFLOG" | "CONNMARK" | "TCPMSS" | "CLASSIFY" | "DSCP" | "TOS" | "SECMARK" | "SET"
-            | "LED" => Step::Next,
-            "MARK" => {
-                self.changes.mark = Change::Unknown;
+            name if compat::only_goes_on(name) => Step::Next,
+            "CONNMARK" => {
+                if compat::restores_mark(target) {
+                    self.changes.mark = Change::Unknown;
+                }
                 Step::Next
             }
-            "CT" | "NOTRACK" => {
+            "TTL" | "HL" => {
+                self.changes.hop_limit = match compat::hop_limit(target, self.packet_field(Field::HopLimit)?)
+                {
+                    Some(value) if for_certain => Change::To(value),
+                    Some(_) | None => Change::Unknown,
+                };
+                Step::Next
+            }
+            "MARK" => {
+                let mark = self.mark()?.and_then(|mark| compat::mark(target, mark));
+                self.changes.mark = change(for_certain, mark);
+                Step::Next
+            }
+            "NOTRACK" => {
+                self.changes.state = change(for_certain, Some(State::Untracked.bit()));
+                Step::Next
+            }
+            "CT" if compat::takes_tracking_away(target) => {
+                self.changes.state = change(for_certain, Some(State::Untracked.bit()));
+                Step::Next
+            }
+            "CT" => {
                 self.changes.state = Change::Unknown;
                 Step::Next
             }
             "REJECT" => Step::Ends(vec![Effect::Reject(compat::reject(target, self.facts.is_ipv6()?))]),
-            "DNAT" | "REDIRECT" => {
+            "DNAT" | "REDIRECT" | "NETMAP" => {
                 self.changes.published = change(for_certain, Some(()));
                 self.changes.destination = Change::Unknown;
                 self.changes.destination_port = Change::Unknown;
                 Step::Ends(vec![Effect::Accept])
             }
             "SNAT" | "MASQUERADE" => Step::Ends(vec![Effect::Accept]),
+            "NFQUEUE" => Step::Ends(vec![Effect::Queue(compat::queue(target))]),
             _ => {
                 self.depends(running, cause, true);
                 Step::Ends(vec![Effect::Continue, Effect::Accept, Effect::Drop])
@@ -383,7 +423,7 @@ fn immediate_step<'a>(registers: &mut Registers, immediate: &'a Immediate) -> St
 }
 
 /// `None` for a verdict that only goes on with the rule.
-fn effect(verdict: &Verdict) -> Option<Effect<'_>> {
+pub(crate) fn effect(verdict: &Verdict) -> Option<Effect<'_>> {
     Some(match verdict {
         Verdict::Accept => Effect::Accept,
         Verdict::Drop => Effect::Drop,
@@ -397,7 +437,7 @@ fn effect(verdict: &Verdict) -> Option<Effect<'_>> {
 }
 
 /// For an expression that lets only so much by: whether it goes on as long as that is kept.
-fn keeps_a_rate(expression: &Expression) -> Option<bool> {
+pub(crate) fn keeps_a_rate(expression: &Expression) -> Option<bool> {
     match expression {
         Expression::Limit(limit) => Some(!limit.over),
         Expression::Connlimit(limit) => Some(!limit.over),
@@ -407,7 +447,7 @@ fn keeps_a_rate(expression: &Expression) -> Option<bool> {
 }
 
 /// Whether the routing table is only asked what kind of address the destination is.
-fn asks_for_destination_type(fib: &Fib) -> bool {
+pub(crate) fn asks_for_destination_type(fib: &Fib) -> bool {
     fib.result == FibResult::AddressType && fib.flags == FibFlags::DESTINATION
 }
 
