@@ -4,6 +4,7 @@
 //! answers everything it knows; the prover answers a part, learns which field is needed next ([`Need`]), and goes on
 //! with each class of its values.
 
+use crate::machine::Cause;
 use crate::packet::{Addresses, Hook, Packet, Payload, protocol};
 
 /// A field of a packet, or something the kernel knows of it.
@@ -111,6 +112,11 @@ pub(crate) struct Need(pub(crate) Field);
 pub(crate) trait Facts {
     /// The value; `None` where the packet has no such field, or it is unknown.
     fn get(&self, field: Field) -> Result<Option<u128>, Need>;
+
+    /// Whether an expression that depends on something outside of the packet lets it on; `None` where that is not known.
+    fn lets_on(&self, _: Cause) -> Option<bool> {
+        None
+    }
 
     /// Whether the packet is IPv6.
     fn is_ipv6(&self) -> Result<bool, Need> {
