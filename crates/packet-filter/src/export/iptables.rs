@@ -10,7 +10,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Subnets, Ipv6Subnets};
 
-use crate::policy::{Allow, FilterPolicy, Ipv6, LogRate, PINGS_PER_SECOND, Per, Refusal, Transport};
+use crate::policy::{
+    Allow, FilterPolicy, ForwardEntry, InterfaceName, Ipv6, LogRate, PINGS_PER_SECOND, Per, PortRange,
+    Refusal, Transport,
+};
 use crate::ranges::{Ranges, addresses};
 
 /// The chains of the table `filter`, for one family.
@@ -70,6 +73,7 @@ impl IptablesExport {
 const INPUT: &str = "gabion-input";
 const FORWARD: &str = "gabion-forward";
 const OUTPUT: &str = "gabion-output";
+const PUBLISHED: &str = "gabion-published";
 const ESTABLISHED: &str = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
 const INVALID: &str = "-m conntrack --ctstate INVALID -j DROP";
 
@@ -81,7 +85,7 @@ struct Writer<'p> {
     names: Names,
 }
 
-impl Writer<'_> {
+impl<'p> Writer<'p> {
     fn input(&mut self) {
         let at = self.begin(INPUT);
         let mut rules = vec!["-i lo -j ACCEPT".to_owned()];
@@ -139,10 +143,82 @@ impl Writer<'_> {
         if !(self.ipv6 && self.policy.ipv6 == Ipv6::Reject) {
             rules.push(ESTABLISHED.to_owned());
             rules.push(INVALID.to_owned());
+            let published = self.published();
+            if !published.is_empty() {
+                rules.push(format!("-m conntrack --ctstate DNAT -j {PUBLISHED}"));
+                let at = self.begin(PUBLISHED);
+                self.chains[at].1 = published;
+            }
+            let policy = self.policy;
+            for entry in &policy.forwards {
+                rules.extend(self.passing(entry));
+            }
             rules.extend(self.log("FORWARD"));
         }
         rules.extend(self.refusal(self.policy.forward, true));
         self.chains[at].1 = rules;
+    }
+
+    /// Flows that a NAT rule sends on, as to a container's published port: by the port that was asked for.
+    fn published(&mut self) -> Vec<String> {
+        let mut rules = Vec::new();
+        for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Udp, "udp")] {
+            for (allow, sources) in self.entries(transport) {
+                let comment = comment(&allow.label());
+                let target = self.target(allow, &sources);
+                for range in ranges(&allow.ports, transport).as_slice() {
+                    let ports = port_text(range);
+                    rules
+                        .push(format!("-p {name} -m conntrack --ctorigdstport {ports}{comment} -j {target}"));
+                }
+            }
+        }
+        rules
+    }
+
+    /// The rules of a `forward` entry.
+    fn passing(&mut self, entry: &ForwardEntry) -> Vec<String> {
+        let (from, to) = (addresses(&entry.from, self.ipv6), addresses(&entry.to, self.ipv6));
+        if !entry.from.is_empty() && from.is_empty() || !entry.to.is_empty() && to.is_empty() {
+            return Vec::new();
+        }
+        let wish = format!("gabion-{}", slug(&entry.name()));
+        let mut target = "-j ACCEPT".to_owned();
+        let mut inline = String::new();
+        for (side, ranges) in [(Side::Destination, &to), (Side::Source, &from)] {
+            let prefixes: Vec<String> =
+                ranges.as_slice().iter().flat_map(|&range| self.prefixes(range)).collect();
+            match prefixes.as_slice() {
+                [] => {}
+                [only] => inline = format!("{} {only} {inline}", side.option()),
+                _ => target = format!("-j {}", self.tree(&wish, ranges.as_slice(), &target, side)),
+            }
+        }
+        let ways = |names: &[InterfaceName], option: &str| -> Vec<String> {
+            let way = |name: &InterfaceName| {
+                format!("{option} {}{} ", name.name, if name.is_prefix { "+" } else { "" })
+            };
+            if names.is_empty() { vec![String::new()] } else { names.iter().map(way).collect() }
+        };
+        let mut ports = Vec::new();
+        for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Udp, "udp")] {
+            let matches = port_matches(&entry.ports, transport, name);
+            ports.extend(matches.into_iter().map(|ports| format!("-p {name} {ports}")));
+        }
+        if entry.ports.is_empty() {
+            ports.push(String::new());
+        }
+        let comment = comment(&entry.label());
+        let mut rules = Vec::new();
+        for input in ways(&entry.input, "-i") {
+            for output in ways(&entry.output, "-o") {
+                for ports in &ports {
+                    let head = format!("{inline}{input}{output}{ports}");
+                    rules.push(format!("{}{comment} {target}", head.trim_end()).trim_start().to_owned());
+                }
+            }
+        }
+        rules
     }
 
     /// IPv6 out of this host, when it is refused whole.
@@ -153,27 +229,39 @@ impl Writer<'_> {
         self.chains[at].1 = rules;
     }
 
-    /// The rules that let in what the entries allow; entries without a limit first, so that whoever they let in is not
-    /// counted.
+    /// The rules that let in what the entries allow.
     fn allowed(&mut self, transport: Transport, name: &str) -> Vec<String> {
-        let mut entries: Vec<&Allow> = self.policy.allow.iter().collect();
-        entries.sort_by_key(|allow| allow.new_per_minute.is_some());
         let mut rules = Vec::new();
-        for allow in entries {
-            let ports = port_matches(allow, transport, name);
-            let sources = addresses(&allow.from, self.ipv6);
-            if ports.is_empty() || (!allow.from.is_empty() && sources.is_empty()) {
-                continue;
-            }
+        for (allow, sources) in self.entries(transport) {
             let comment = comment(&allow.label());
-            let target = if allow.from.is_empty() && allow.new_per_minute.is_none() {
-                "ACCEPT".to_owned()
-            } else {
-                self.entry(allow, &sources)
-            };
+            let target = self.target(allow, &sources);
+            let ports = port_matches(&allow.ports, transport, name);
             rules.extend(ports.iter().map(|ports| format!("-p {name} {ports}{comment} -j {target}")));
         }
         rules
+    }
+
+    /// The entries for a transport that let somebody of this family in, with their sources; those without a limit first,
+    /// so that whoever they let in is not counted.
+    fn entries(&self, transport: Transport) -> Vec<(&'p Allow, Ranges)> {
+        let mut entries: Vec<(&Allow, Ranges)> = Vec::new();
+        for allow in &self.policy.allow {
+            let sources = addresses(&allow.from, self.ipv6);
+            let lets_in = allow.from.is_empty() || !sources.is_empty();
+            if lets_in && !ranges(&allow.ports, transport).is_empty() {
+                entries.push((allow, sources));
+            }
+        }
+        entries.sort_by_key(|(allow, _)| allow.new_per_minute.is_some());
+        entries
+    }
+
+    /// What accepts whom an entry lets in.
+    fn target(&mut self, allow: &Allow, sources: &Ranges) -> String {
+        if allow.from.is_empty() && allow.new_per_minute.is_none() {
+            return "ACCEPT".to_owned();
+        }
+        self.entry(allow, sources)
     }
 
     /// The chain that accepts whom an entry with sources or a limit lets in; one for both transports.
@@ -195,33 +283,34 @@ impl Writer<'_> {
         }
         let chain = match chain {
             Some(chain) if allow.from.is_empty() => chain,
-            _ => self.sources(&format!("gabion-{slug}"), sources.as_slice(), &target),
+            _ => self.tree(&format!("gabion-{slug}"), sources.as_slice(), &target, Side::Source),
         };
         self.names.entries.push((key, chain.clone()));
         chain
     }
 
-    /// A chain that does `target` to whoever comes from one of `sources`: a tree, so that the cost of a packet grows with
-    /// the logarithm of their number.
-    fn sources(&mut self, wish: &str, sources: &[(u128, u128)], target: &str) -> String {
+    /// A chain that does `target` where an address is one of `ranges`: a tree, so that the cost of a packet grows with the
+    /// logarithm of their number.
+    fn tree(&mut self, wish: &str, ranges: &[(u128, u128)], target: &str, side: Side) -> String {
         const WIDTH: usize = 32;
         let name = self.names.chain(wish);
         let at = self.begin(&name);
         let mut rules = Vec::new();
-        if sources.len() <= WIDTH {
-            for &range in sources {
-                rules.extend(self.prefixes(range).into_iter().map(|prefix| format!("-s {prefix} {target}")));
+        if ranges.len() <= WIDTH {
+            for &range in ranges {
+                let prefixes = self.prefixes(range).into_iter();
+                rules.extend(prefixes.map(|prefix| format!("{} {prefix} {target}", side.option())));
             }
         } else {
             let mut step = WIDTH;
-            while sources.len() > step * WIDTH {
+            while ranges.len() > step * WIDTH {
                 step *= WIDTH;
             }
-            for part in sources.chunks(step) {
+            for part in ranges.chunks(step) {
                 let (first, last) = (part[0].0, part[part.len() - 1].1);
-                let below = self.sources(wish, part, target);
+                let below = self.tree(wish, part, target, side);
                 let (first, last) = (self.address(first), self.address(last));
-                rules.push(format!("-m iprange --src-range {first}-{last} -j {below}"));
+                rules.push(format!("-m iprange {} {first}-{last} -j {below}", side.range_option()));
             }
         }
         self.chains[at].1 = rules;
@@ -300,16 +389,44 @@ fn icmpv6(kinds: [u8; 4], before: &str, after: &str) -> Vec<String> {
     kinds.into_iter().map(rule).collect()
 }
 
-/// The ports of an entry, as few matches as can be: one takes 15 ports, of which a range is two.
-fn port_matches(allow: &Allow, transport: Transport, name: &str) -> Vec<String> {
+/// Which address a rule looks at.
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Destination,
+}
+
+impl Side {
+    const fn option(self) -> &'static str {
+        match self {
+            Self::Source => "-s",
+            Self::Destination => "-d",
+        }
+    }
+
+    const fn range_option(self) -> &'static str {
+        match self {
+            Self::Source => "--src-range",
+            Self::Destination => "--dst-range",
+        }
+    }
+}
+
+fn ranges(ports: &[PortRange], transport: Transport) -> Ranges {
+    let ports = ports.iter().filter(|range| range.transport == transport);
+    Ranges::new(ports.map(|range| (u128::from(range.first), u128::from(range.last))))
+}
+
+fn port_text(&(first, last): &(u128, u128)) -> String {
+    if first == last { first.to_string() } else { format!("{first}:{last}") }
+}
+
+/// Ports of one transport, in as few matches as can be: one takes 15 ports, of which a range is two.
+fn port_matches(ports: &[PortRange], transport: Transport, name: &str) -> Vec<String> {
     const SLOTS: usize = 15;
-    let ranges = allow.ports.iter().filter(|range| range.transport == transport);
-    let ranges = Ranges::new(ranges.map(|range| (u128::from(range.first), u128::from(range.last))));
-    let text = |&(first, last): &(u128, u128)| {
-        if first == last { first.to_string() } else { format!("{first}:{last}") }
-    };
+    let ranges = ranges(ports, transport);
     if let [range] = ranges.as_slice() {
-        return vec![format!("-m {name} --dport {}", text(range))];
+        return vec![format!("-m {name} --dport {}", port_text(range))];
     }
     let mut groups: Vec<Vec<String>> = Vec::new();
     let mut used = SLOTS;
@@ -321,7 +438,7 @@ fn port_matches(allow: &Allow, transport: Transport, name: &str) -> Vec<String> 
         }
         used += slots;
         if let Some(group) = groups.last_mut() {
-            group.push(text(range));
+            group.push(port_text(range));
         }
     }
     groups.iter().map(|group| format!("-m multiport --dports {}", group.join(","))).collect()
@@ -356,7 +473,8 @@ struct Names {
 impl Names {
     /// A chain's name: 28 bytes at most (`XT_EXTENSION_MAXNAMELEN`).
     fn chain(&mut self, wish: &str) -> String {
-        self.chains.extend([INPUT, FORWARD, OUTPUT, "gabion-tcp", "gabion-udp"].map(str::to_owned));
+        self.chains
+            .extend([INPUT, FORWARD, OUTPUT, PUBLISHED, "gabion-tcp", "gabion-udp"].map(str::to_owned));
         fresh(&mut self.chains, wish, "", 28)
     }
 
