@@ -19,6 +19,7 @@
 
 mod check;
 mod decode;
+pub mod edit;
 mod model;
 mod nearest;
 pub mod password_hash;

@@ -138,22 +138,13 @@ fn firewall(file: &mut String, firewall: &Firewall) {
     note(file, "Whether echo requests are answered.");
     switch(file, "ping", firewall.ping, default.ping);
     note(file, "same | reject: IPv6 like IPv4, or refused whole.");
-    let ipv6 = match firewall.ipv6 {
-        Ipv6::Same => "same",
-        Ipv6::Reject => "reject",
-    };
-    setting(file, "ipv6", &quoted(ipv6), firewall.ipv6 == default.ipv6);
+    setting(file, "ipv6", &quoted(ipv6(firewall.ipv6)), firewall.ipv6 == default.ipv6);
     note(file, "At most how often a refused packet is logged: 5/minute, 1/second, 10/hour, off.");
     setting(file, "log", &quoted(&firewall.log.to_string()), firewall.log == default.log);
     note(file, "Whether other firewall managers (ufw, firewalld, ...) are stood down.");
     switch(file, "exclusive", firewall.exclusive, default.exclusive);
     note(file, "auto | nftables | iptables: through what the rules are loaded.");
-    let backend = match firewall.backend {
-        Backend::Auto => "auto",
-        Backend::Nftables => "nftables",
-        Backend::Iptables => "iptables",
-    };
-    setting(file, "backend", &quoted(backend), firewall.backend == default.backend);
+    setting(file, "backend", &quoted(backend(firewall.backend)), firewall.backend == default.backend);
     if firewall.allow.is_empty() {
         note(file, "What is let in: nothing.");
         set(file, "allow", "[]");
@@ -167,61 +158,66 @@ fn allowed(file: &mut String, allow: &Allow, hints: &Hints) {
             note(file, &format!("{} listens on {}.", listening.process, listening.port));
         }
     }
-    if !allow.service.is_empty() {
-        set(file, "service", &one_or_list(&allow.service));
-    }
-    if !allow.port.is_empty() {
-        set(file, "port", &one_or_list(&allow.port));
-    }
-    if !allow.from.is_empty() {
-        set(file, "from", &one_or_list(&allow.from));
-    }
-    if let Some(limit) = allow.new_per_minute {
-        note(file, "New connections a minute from one source address.");
-        set(file, "new-per-minute", &limit.to_string());
-    }
-    if let Some(comment) = &allow.comment {
-        set(file, "comment", &quoted(comment));
+    for (key, value) in allow_keys(allow) {
+        if key == "new-per-minute" {
+            note(file, "New connections a minute from one source address.");
+        }
+        set(file, key, &value);
     }
 }
 
 fn forwarded(file: &mut String, forward: &Forward) {
     file.push_str("\n[[firewall.forward]]\n");
-    for (key, interfaces) in [("in", &forward.input), ("out", &forward.output)] {
-        if !interfaces.is_empty() {
-            set(file, key, &one_or_list(interfaces));
-        }
-    }
-    for (key, networks) in [("from", &forward.from), ("to", &forward.to)] {
-        if !networks.is_empty() {
-            set(file, key, &one_or_list(networks));
-        }
-    }
-    if !forward.port.is_empty() {
-        set(file, "port", &one_or_list(&forward.port));
-    }
-    if let Some(comment) = &forward.comment {
-        set(file, "comment", &quoted(comment));
-    }
+    forward_keys(forward).iter().for_each(|(key, value)| set(file, key, value));
 }
 
 fn rule(file: &mut String, rule: &Rule) {
     file.push_str("\n[[firewall.rule]]\n");
-    set(file, "chain", &quoted(&rule.chain));
-    set(file, "rule", &literal(&rule.rule));
-    if let Some(family) = rule.family {
+    rule_keys(rule).iter().for_each(|(key, value)| set(file, key, value));
+}
+
+/// What an entry sets, in the order of the file.
+pub(crate) fn allow_keys(allow: &Allow) -> Vec<(&'static str, String)> {
+    let mut keys = Vec::new();
+    list(&mut keys, "service", &allow.service);
+    list(&mut keys, "port", &allow.port);
+    list(&mut keys, "from", &allow.from);
+    keys.extend(allow.new_per_minute.map(|limit| ("new-per-minute", limit.to_string())));
+    keys.extend(allow.comment.as_deref().map(|comment| ("comment", quoted(comment))));
+    keys
+}
+
+pub(crate) fn forward_keys(forward: &Forward) -> Vec<(&'static str, String)> {
+    let mut keys = Vec::new();
+    list(&mut keys, "in", &forward.input);
+    list(&mut keys, "out", &forward.output);
+    list(&mut keys, "from", &forward.from);
+    list(&mut keys, "to", &forward.to);
+    list(&mut keys, "port", &forward.port);
+    keys.extend(forward.comment.as_deref().map(|comment| ("comment", quoted(comment))));
+    keys
+}
+
+pub(crate) fn rule_keys(rule: &Rule) -> Vec<(&'static str, String)> {
+    let mut keys = vec![("chain", quoted(&rule.chain)), ("rule", literal(&rule.rule))];
+    keys.extend(rule.family.map(|family| {
         let family = match family {
             RuleFamily::Both => "both",
             RuleFamily::Ipv4 => "ipv4",
             RuleFamily::Ipv6 => "ipv6",
         };
-        set(file, "family", &quoted(family));
-    }
-    if let Some(comment) = &rule.comment {
-        set(file, "comment", &quoted(comment));
-    }
+        ("family", quoted(family))
+    }));
+    keys.extend(rule.comment.as_deref().map(|comment| ("comment", quoted(comment))));
     if !rule.active {
-        set(file, "active", "false");
+        keys.push(("active", "false".to_owned()));
+    }
+    keys
+}
+
+fn list<T: ToString>(keys: &mut Vec<(&'static str, String)>, key: &'static str, items: &[T]) {
+    if !items.is_empty() {
+        keys.push((key, one_or_list(items)));
     }
 }
 
@@ -257,7 +253,22 @@ fn sudo(sudo: Sudo) -> &'static str {
     }
 }
 
-fn refusal(refusal: Refusal) -> &'static str {
+pub(crate) fn ipv6(ipv6: Ipv6) -> &'static str {
+    match ipv6 {
+        Ipv6::Same => "same",
+        Ipv6::Reject => "reject",
+    }
+}
+
+pub(crate) fn backend(backend: Backend) -> &'static str {
+    match backend {
+        Backend::Auto => "auto",
+        Backend::Nftables => "nftables",
+        Backend::Iptables => "iptables",
+    }
+}
+
+pub(crate) fn refusal(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::Reject => "reject",
         Refusal::Drop => "drop",
@@ -312,7 +323,7 @@ fn literal(text: &str) -> String {
 }
 
 /// A basic string of TOML.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
         match c {
