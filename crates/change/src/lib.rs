@@ -41,6 +41,7 @@ mod engine;
 mod error;
 mod fault;
 mod firewall;
+pub mod firewall_state;
 pub mod hex;
 mod history;
 mod iptables;

@@ -19,7 +19,7 @@ pub(crate) const SAVED: &str = "/var/lib/gabion/firewall.json";
 /// What loads it at boot.
 const UNIT: &str = "gabion-firewall.service";
 /// Links that have it loaded: by systemd, and by init scripts.
-const LINKS: &[&str] = &[
+pub(crate) const LINKS: &[&str] = &[
     "/etc/systemd/system/sysinit.target.wants/gabion-firewall.service",
     "/etc/rcS.d/S00gabion-firewall",
     "/etc/rc.d/rc3.d/S00gabion-firewall",

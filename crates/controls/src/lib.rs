@@ -20,6 +20,7 @@ mod accounts;
 mod admins;
 mod authorized_keys;
 mod catalogue;
+pub mod drift;
 mod entrance;
 pub mod filter;
 mod finding;

@@ -174,6 +174,18 @@ pub(crate) enum FirewallVerb {
     Load,
     /// Show what the kernel runs: numbered lines with counters, and what others put beside them
     Show(ShowFirewall),
+    /// Whether the kernel runs what was applied last, and what it does not
+    Status(FirewallStatus),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirewallStatus {
+    /// Stay, and tell each change with who made it
+    #[arg(long, conflicts_with = "keep")]
+    pub(crate) watch: bool,
+    /// Take what others do to packets now as known: it is no drift any more
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Debug, Args)]

@@ -18,6 +18,7 @@
 
 pub mod audit;
 pub mod firewall;
+pub mod firewall_status;
 pub mod grade;
 pub mod lockout;
 mod page;

@@ -2,8 +2,11 @@
 
 mod load;
 mod show;
+mod status;
+mod watch;
 
-use host::Fact;
+use host::facts::IptablesVariant;
+use host::{Fact, Host as _, Live, Query};
 use nf_tables::{Connection, Ruleset};
 use report::firewall::Legacy;
 
@@ -16,6 +19,7 @@ pub(crate) fn run(context: &Context, verb: &FirewallVerb) -> Result<Exit, Failur
     match verb {
         FirewallVerb::Load => load::run(context),
         FirewallVerb::Show(options) => show::run(context, options),
+        FirewallVerb::Status(options) => status::run(context, options),
     }
 }
 
@@ -34,7 +38,7 @@ pub(super) fn dump() -> Result<Ruleset, Failure> {
 ///
 /// # Errors
 /// Why it is not known whether any are.
-pub(super) fn legacy() -> Result<Vec<Legacy>, String> {
+pub(super) fn legacy(live: &Live) -> Result<Vec<Legacy>, String> {
     let names = match host::legacy_tables() {
         Fact::Known(names) => names,
         Fact::Unknown(why) => return Err(why),
@@ -45,8 +49,12 @@ pub(super) fn legacy() -> Result<Vec<Legacy>, String> {
             .filter_map(|name| name.strip_prefix(family)?.strip_prefix(' '))
             .map(str::to_owned)
             .collect();
-        let program = if family == "ip" { "iptables-legacy-save" } else { "ip6tables-legacy-save" };
-        let rules = || Err(format!("`{program}` prints them"));
+        let variant = Some(IptablesVariant::Legacy);
+        let rules = || match live.ask(&Query::IptablesSave { variant, ipv6: family == "ip6" }) {
+            Ok(output) if output.success() => Ok(output.text()),
+            Ok(output) => Err(output.complaint()),
+            Err(error) => Err(error.to_string()),
+        };
         (!tables.is_empty()).then(|| Legacy { family, rules: rules(), tables })
     };
     Ok(["ip", "ip6"].into_iter().filter_map(of).collect())

@@ -1,5 +1,6 @@
 //! `gabion firewall show`: what the kernel runs, and whose it is.
 
+use host::Live;
 use report::firewall::{Ip, Shown};
 
 use super::{dump, legacy};
@@ -11,7 +12,7 @@ use crate::exit::Exit;
 pub(super) fn run(context: &Context, options: &ShowFirewall) -> Result<Exit, Failure> {
     need_root("firewall show")?;
     let ruleset = dump()?;
-    let legacy = legacy().unwrap_or_else(|why| {
+    let legacy = legacy(&Live::open()?).unwrap_or_else(|why| {
         context.output.note(&format!("whether the legacy x_tables are in use is not known: {why}"));
         Vec::new()
     });
