@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use nf_tables::{CmpOp, Dynset, Expression, Limit, Reject, TableDump, TableId};
+use nf_tables::{CmpOp, Expression, Limit, Reject, TableDump, TableId};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Need;
@@ -176,7 +176,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn rule_ref(&self, at: At) -> RuleRef {
+    pub(crate) fn rule_ref(&self, at: At) -> RuleRef {
         let rule = self.0.rule(at);
         let table = &self.0.tables[at.table];
         RuleRef {
@@ -204,21 +204,23 @@ impl<'a> Machine<'a> {
 
     /// The rate that an expression keeps, if that is what it does.
     pub(crate) fn rate(&self, at: At, nth: usize) -> Option<Rate> {
-        match &self.0.rule(at).expressions[nth] {
+        Self::rate_of(&self.0, at, nth)
+    }
+
+    /// The same of any program.
+    pub(crate) fn rate_of(program: &Program<'_>, at: At, nth: usize) -> Option<Rate> {
+        match &program.rule(at).expressions[nth] {
             Expression::Limit(limit) => Some(rate(limit, None)),
             Expression::Dynset(dynset) => {
                 let limit = dynset.expressions.iter().find_map(|expression| match expression {
                     Expression::Limit(limit) => Some(limit),
                     _ => None,
                 })?;
-                Some(rate(limit, Some(self.key_text(at, dynset))))
+                let table = program.tables[at.table].dump;
+                Some(rate(limit, Some(text::dynset_key(table, program.rule(at), dynset))))
             }
             _ => None,
         }
-    }
-
-    fn key_text(&self, at: At, dynset: &Dynset) -> String {
-        text::dynset_key(self.0.tables[at.table].dump, self.0.rule(at), dynset)
     }
 }
 

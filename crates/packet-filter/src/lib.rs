@@ -38,6 +38,7 @@ pub mod packet;
 pub mod policy;
 pub mod prove;
 mod ranges;
+pub mod space;
 mod statement;
 pub mod text;
 

@@ -17,7 +17,10 @@ mod load;
 mod registers;
 mod run;
 
-pub(crate) use compat::{Matched, is_known_target, reject};
+pub(crate) use compat::{
+    Matched, hop_limit, is_known_target, mark as mark_of, only_goes_on, queue, reject, restores_mark,
+    takes_tracking_away,
+};
 pub(crate) use registers::Tri;
 pub(crate) use run::{Effect, asks_for_destination_type, effect, keeps_a_rate};
 

@@ -196,7 +196,7 @@ impl<F: Facts> Walk<'_, '_, F> {
 }
 
 /// Whether a target of that name does nothing with a packet that a ruleset can see.
-pub(super) fn only_goes_on(name: &str) -> bool {
+pub(crate) fn only_goes_on(name: &str) -> bool {
     const NAMES: [&str; 20] = [
         "AUDIT",
         "CHECKSUM",
@@ -243,12 +243,12 @@ pub(crate) fn is_known_target(name: &str) -> bool {
 }
 
 /// `struct xt_connmark_tginfo1`: whether the packet's mark is set from the connection's.
-pub(super) fn restores_mark(target: &Target) -> bool {
+pub(crate) fn restores_mark(target: &Target) -> bool {
     Info(&target.info).u8(12).is_none_or(|mode| mode == 2)
 }
 
 /// What a hop limit becomes (`struct ipt_TTL_info`, `struct ip6t_HL_info`).
-pub(super) fn hop_limit(target: &Target, before: Option<u128>) -> Option<u128> {
+pub(crate) fn hop_limit(target: &Target, before: Option<u128>) -> Option<u128> {
     let info = Info(&target.info);
     let (mode, by) = (info.u8(0)?, u128::from(info.u8(1)?));
     match mode {
@@ -260,19 +260,19 @@ pub(super) fn hop_limit(target: &Target, before: Option<u128>) -> Option<u128> {
 }
 
 /// What a mark becomes (`struct xt_mark_tginfo2`).
-pub(super) fn mark(target: &Target, before: u32) -> Option<u32> {
+pub(crate) fn mark(target: &Target, before: u32) -> Option<u32> {
     let info = Info(&target.info);
     let (value, mask) = (info.u32(0)?, info.u32(4)?);
     (target.revision == 2).then_some(before & !mask ^ value)
 }
 
 /// The first queue of `NFQUEUE` (`struct xt_NFQ_info`).
-pub(super) fn queue(target: &Target) -> u16 {
+pub(crate) fn queue(target: &Target) -> u16 {
     Info(&target.info).u16(0).unwrap_or(0)
 }
 
 /// `struct xt_ct_target_info`: the flag for `--notrack`.
-pub(super) fn takes_tracking_away(target: &Target) -> bool {
+pub(crate) fn takes_tracking_away(target: &Target) -> bool {
     Info(&target.info).u16(0).is_some_and(|flags| flags & 1 != 0)
 }
 

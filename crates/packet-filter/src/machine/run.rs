@@ -263,6 +263,11 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             None => contents.entries.iter().map(|entry| entry.element).chain(contents.catch_all).collect(),
         };
         let is_found = value.all().is_some();
+        if let (false, None, false, Some(lets_on)) =
+            (is_found, lookup.dreg, elements.is_empty(), self.facts.lets_on(cause))
+        {
+            return if lets_on { Step::Next } else { Step::NoMatch };
+        }
         if !is_found && !elements.is_empty() {
             self.causes.append(&mut running.unknown);
             running.certain = false;
