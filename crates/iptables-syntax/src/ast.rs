@@ -93,6 +93,8 @@ pub enum ChainPolicy {
 pub struct RuleLine {
     /// The 1-based line.
     pub line: usize,
+    /// `-t`, where the line itself says it (commands in place of a dump); else the table stands above.
+    pub table: Option<String>,
     /// `[packets:bytes]` before the command (`iptables-save -c`).
     pub counters: Option<Counters>,
     /// What is done.
@@ -109,6 +111,69 @@ impl RuleLine {
     /// The rules that the line makes: one, or several where it lists addresses.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         std::iter::once(&self.rule).chain(&self.further)
+    }
+}
+
+impl Save {
+    /// The tables, in order, with what stands in each. Lines that name another table are in a table of their own at the end.
+    pub fn tables(&self) -> Vec<Table<'_>> {
+        fn new(name: &str, line: usize) -> Table<'_> {
+            Table { name, line, chains: Vec::new(), rules: Vec::new(), committed: false }
+        }
+        let mut tables: Vec<Table<'_>> = Vec::new();
+        let mut named: Vec<Table<'_>> = Vec::new();
+        let mut open = false;
+        for (index, line) in self.lines.iter().enumerate() {
+            if let Line::Rule(rule) = line
+                && let Some(name) = &rule.table
+                && !(open && tables.last().is_some_and(|table| table.name == name))
+            {
+                let place = named.iter().position(|table| table.name == name).unwrap_or(named.len());
+                if place == named.len() {
+                    named.push(new(name, 0));
+                }
+                if let Some(table) = named.get_mut(place) {
+                    table.rules.push(rule);
+                }
+                continue;
+            }
+            match line {
+                Line::Table { name, .. } => {
+                    tables.push(new(name, index + 1));
+                    open = true;
+                }
+                Line::Chain(_) | Line::Rule(_) if !open => {
+                    tables.push(new("filter", 0));
+                    open = true;
+                }
+                Line::Commit(_)
+                | Line::Comment(_)
+                | Line::Blank(_)
+                | Line::Junk(_)
+                | Line::Chain(_)
+                | Line::Rule(_) => {}
+            }
+            let Some(table) = tables.last_mut() else { continue };
+            match line {
+                Line::Chain(chain) => table.chains.push(chain),
+                Line::Rule(rule) => table.rules.push(rule),
+                Line::Commit(_) => {
+                    table.committed = true;
+                    open = false;
+                }
+                Line::Table { .. } | Line::Comment(_) | Line::Blank(_) | Line::Junk(_) => {}
+            }
+        }
+        tables.extend(named);
+        tables
+    }
+
+    /// Every rule and other command, in order.
+    pub fn rules(&self) -> impl Iterator<Item = &RuleLine> {
+        self.lines.iter().filter_map(|line| match line {
+            Line::Rule(rule) => Some(&**rule),
+            _ => None,
+        })
     }
 }
 

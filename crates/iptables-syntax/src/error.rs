@@ -16,7 +16,6 @@ struct Detail {
 }
 
 impl SyntaxError {
-    #[allow(dead_code, reason = "the parser follows")]
     pub(crate) fn new(line: usize, column: usize, length: usize, message: String, source: &str) -> Self {
         Self(Box::new(Detail { line, column, length, message, source: source.to_owned() }))
     }

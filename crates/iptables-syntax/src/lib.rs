@@ -1,10 +1,32 @@
 //! `iptables-save` and `ip6tables-save` text, and the arguments of `iptables` rules, as data and back.
 //!
-//! It is not a firewall: nothing here asks the kernel, resolves a name or judges what a rule means.
+//! It is not a firewall: nothing here asks the kernel, resolves a name or judges what a rule means. An extension that
+//! it does not know is kept word for word ([`Unknown`]); one that it knows is taken apart, and refused where it is wrong.
+//!
+//! ```
+//! use iptables_syntax::{Family, Mode, Target, parse_rule, parse_save};
+//!
+//! let rule = parse_rule("-p tcp --dport ssh -m state --state NEW -j ACCEPT", Family::Ipv4, Mode::Strict)?;
+//! assert_eq!(rule.to_string(), "-p tcp -m tcp --dport 22 -m state --state NEW -j ACCEPT");
+//! assert_eq!(rule.target, Some(Target::Accept));
+//!
+//! let error = parse_rule("-p tcp --dport 70000 -j ACCEPT", Family::Ipv4, Mode::Strict).unwrap_err();
+//! assert_eq!((error.line(), error.column()), (1, 16));
+//!
+//! let text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -i lo -j ACCEPT\nCOMMIT\n";
+//! let (save, oddities) = parse_save(text.as_bytes(), Family::Ipv4, Mode::Strict)?;
+//! assert_eq!(save.to_string(), text);
+//! assert_eq!(save.tables()[0].rules.len(), 1);
+//! assert!(oddities.is_empty());
+//! # Ok::<(), iptables_syntax::SyntaxError>(())
+//! ```
 
 mod ast;
+pub mod check;
 mod error;
 pub mod extension;
+mod parse;
+mod print;
 mod value;
 
 pub use ast::*;
@@ -63,22 +85,4 @@ pub struct ParsedCommand {
     pub command: Command,
     /// The rules, where the command takes one: several where it lists addresses.
     pub rules: Vec<Rule>,
-}
-
-mod parse {
-    //! Not there yet: the types stand so that others can build on them.
-    #![allow(clippy::unimplemented, clippy::needless_pass_by_value, reason = "the parser follows")]
-    use super::{Family, Mode, Oddity, ParsedCommand, Rule, Save, SyntaxError};
-    pub(super) fn save(_: &[u8], _: Family, _: Mode) -> Result<(Save, Vec<Oddity>), SyntaxError> {
-        unimplemented!()
-    }
-    pub(super) fn rule(_: &str, _: Family, _: Mode) -> Result<Rule, SyntaxError> {
-        unimplemented!()
-    }
-    pub(super) fn rules(_: &str, _: Family, _: Mode) -> Result<Vec<Rule>, SyntaxError> {
-        unimplemented!()
-    }
-    pub(super) fn command(_: &str, _: Family, _: Mode) -> Result<ParsedCommand, SyntaxError> {
-        unimplemented!()
-    }
 }

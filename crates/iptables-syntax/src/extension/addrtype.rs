@@ -1,6 +1,10 @@
 //! `-m addrtype`: what the routing table says of an address.
 
 use crate::Negatable;
+use crate::parse::Failure;
+use crate::parse::options::{Args, Kind, flag, value};
+use crate::{Match, print};
+use std::fmt::{self, Formatter};
 
 /// Kinds of addresses, as the routing table has them. At least one of the two is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,4 +41,47 @@ impl AddressTypes {
     ];
     /// An address of this machine (`RTN_LOCAL`).
     pub const LOCAL: Self = Self(1 << 2);
+}
+
+const SOURCE: u8 = 0;
+const DESTINATION: u8 = 1;
+const INPUT: u8 = 2;
+const OUTPUT: u8 = 3;
+
+pub(crate) const KIND: Kind = Kind::matching(
+    "addrtype",
+    &[
+        value("src-type", SOURCE).not(),
+        value("dst-type", DESTINATION).not(),
+        flag("limit-iface-in", INPUT).group(1),
+        flag("limit-iface-out", OUTPUT).group(1),
+    ],
+    |args| {
+        Ok(Match::Addrtype(Addrtype {
+            source: types(args, SOURCE)?,
+            destination: types(args, DESTINATION)?,
+            limit_input: args.flag(INPUT),
+            limit_output: args.flag(OUTPUT),
+        }))
+    },
+)
+.one_of(1 << SOURCE | 1 << DESTINATION);
+
+fn types(args: &Args<'_>, id: u8) -> Result<Option<Negatable<AddressTypes>>, Failure> {
+    let Some(used) = args.get(id) else { return Ok(None) };
+    let bits = args.bits(used, args.text(used), &AddressTypes::NAMES, "kinds of addresses")?;
+    Ok(Some(used.with(AddressTypes(bits))))
+}
+
+impl Addrtype {
+    pub(crate) fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (name, types) in [("--src-type ", self.source), ("--dst-type ", self.destination)] {
+            if let Some(types) = types {
+                print::option(f, types.negated, name)?;
+                print::bits(f, types.value.0, &AddressTypes::NAMES)?;
+            }
+        }
+        print::flag(f, "--limit-iface-in", self.limit_input)?;
+        print::flag(f, "--limit-iface-out", self.limit_output)
+    }
 }

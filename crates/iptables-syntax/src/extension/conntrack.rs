@@ -1,6 +1,10 @@
 //! `-m conntrack`: what connection tracking knows.
 
+use crate::parse::options::{Kind, value};
+use crate::print::Masks;
 use crate::{AddressSpec, Interval, Negatable, PortRange, Protocol};
+use crate::{Match, print};
+use std::fmt::{self, Formatter};
 
 /// What connection tracking knows of the packet's connection. At least one condition is there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,4 +92,105 @@ pub enum CtDirection {
     Original,
     /// `REPLY`.
     Reply,
+}
+
+pub(crate) const KIND: Kind = Kind::matching(
+    "conntrack",
+    &[
+        value("ctstate", 0).not(),
+        value("ctproto", 1).not(),
+        value("ctorigsrc", 2).not(),
+        value("ctorigdst", 3).not(),
+        value("ctreplsrc", 4).not(),
+        value("ctrepldst", 5).not(),
+        value("ctorigsrcport", 6).not(),
+        value("ctorigdstport", 7).not(),
+        value("ctreplsrcport", 8).not(),
+        value("ctrepldstport", 9).not(),
+        value("ctstatus", 10).not(),
+        value("ctexpire", 11).not(),
+        value("ctdir", 12),
+    ],
+    |args| {
+        let mut conntrack = Conntrack {
+            original_source: args.address(2)?,
+            original_destination: args.address(3)?,
+            reply_source: args.address(4)?,
+            reply_destination: args.address(5)?,
+            original_source_ports: args.ports(6)?,
+            original_destination_ports: args.ports(7)?,
+            reply_source_ports: args.ports(8)?,
+            reply_destination_ports: args.ports(9)?,
+            ..Conntrack::default()
+        };
+        for used in args.all() {
+            match used.id {
+                0 => {
+                    let states = args.prefix_bits(used, &CtStates::NAMES, "states of connections")?;
+                    conntrack.states = Some(used.with(CtStates(states)));
+                }
+                1 => conntrack.protocol = Some(used.with(args.protocol(used)?)),
+                10 => {
+                    let statuses = args.prefix_bits(used, &CtStatuses::NAMES, "statuses of connections")?;
+                    conntrack.statuses = Some(used.with(CtStatuses(statuses)));
+                }
+                11 => conntrack.expire = Some(used.with(args.interval(used, u32::MAX)?)),
+                12 => {
+                    let direction = match args.text(used) {
+                        text if text.eq_ignore_ascii_case("ORIGINAL") => Some(CtDirection::Original),
+                        text if text.eq_ignore_ascii_case("REPLY") => Some(CtDirection::Reply),
+                        _ => None,
+                    };
+                    conntrack.direction = Some(args.require(used, direction, "ORIGINAL or REPLY")?);
+                }
+                _ => {}
+            }
+        }
+        Ok(Match::Conntrack(Box::new(conntrack)))
+    },
+)
+.one_of(0x1fff);
+
+impl Conntrack {
+    pub(crate) fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if let Some(states) = self.states {
+            print::option(f, states.negated, "--ctstate ")?;
+            print::bits(f, states.value.0.into(), &CtStates::NAMES)?;
+        }
+        if let Some(protocol) = self.protocol {
+            print::option(f, protocol.negated, "--ctproto ")?;
+            write!(f, "{}", protocol.value.0)?;
+        }
+        for (name, address) in [
+            ("--ctorigsrc ", &self.original_source),
+            ("--ctorigdst ", &self.original_destination),
+            ("--ctreplsrc ", &self.reply_source),
+            ("--ctrepldst ", &self.reply_destination),
+        ] {
+            if let Some(address) = address {
+                print::option(f, address.negated, name)?;
+                write!(f, "{}", Masks(&address.value, false))?;
+            }
+        }
+        print::negatable(f, "--ctorigsrcport", self.original_source_ports.as_ref())?;
+        print::negatable(f, "--ctorigdstport", self.original_destination_ports.as_ref())?;
+        print::negatable(f, "--ctreplsrcport", self.reply_source_ports.as_ref())?;
+        print::negatable(f, "--ctrepldstport", self.reply_destination_ports.as_ref())?;
+        if let Some(statuses) = self.statuses {
+            print::option(f, statuses.negated, "--ctstatus ")?;
+            print::bits(f, statuses.value.0.into(), &CtStatuses::NAMES)?;
+        }
+        if let Some(expire) = self.expire {
+            print::option(f, expire.negated, "--ctexpire ")?;
+            write!(f, "{}", expire.value.first)?;
+            if !expire.value.is_one() {
+                write!(f, ":{}", expire.value.last)?;
+            }
+        }
+        match self.direction {
+            Some(CtDirection::Original) => f.write_str(" --ctdir ORIGINAL"),
+            Some(CtDirection::Reply) => f.write_str(" --ctdir REPLY"),
+            None => Ok(()),
+        }
+    }
 }

@@ -1,5 +1,9 @@
 //! `-j LOG`: a line in the kernel's log.
 
+use crate::parse::options::{Kind, flag, value};
+use crate::{Target, print};
+use std::fmt::{self, Formatter};
+
 /// A line in the kernel's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -24,4 +28,72 @@ pub struct LogFlags {
     pub uid: bool,
     /// `--log-macdecode`.
     pub mac: bool,
+}
+
+const DEFAULT_LEVEL: u8 = 4;
+const LEVELS: [(&str, u8); 9] = [
+    ("emerg", 0),
+    ("panic", 0),
+    ("alert", 1),
+    ("crit", 2),
+    ("error", 3),
+    ("warning", 4),
+    ("notice", 5),
+    ("info", 6),
+    ("debug", 7),
+];
+
+pub(crate) const TARGET: Kind = Kind::target(
+    "LOG",
+    &[
+        value("log-level", 0),
+        value("log-prefix", 1),
+        flag("log-tcp-sequence", 2),
+        flag("log-tcp-options", 3),
+        flag("log-ip-options", 4),
+        flag("log-uid", 5),
+        flag("log-macdecode", 6),
+    ],
+    |args| {
+        let level = match args.get(0) {
+            Some(used) => {
+                let text = args.text(used);
+                let named = LEVELS.iter().find(|(name, _)| *name == text).map(|(_, level)| *level);
+                named.map_or_else(|| args.u8(used, 0, 7), Ok)?
+            }
+            None => DEFAULT_LEVEL,
+        };
+        let prefix = match args.get(1) {
+            Some(used) => {
+                let text = Some(args.text(used))
+                    .filter(|text| (1..=29).contains(&text.len()) && !text.contains('\n'));
+                args.require(used, text, "a prefix of 1 to 29 bytes on one line")?.to_owned()
+            }
+            None => String::new(),
+        };
+        let flags = LogFlags {
+            tcp_sequence: args.flag(2),
+            tcp_options: args.flag(3),
+            ip_options: args.flag(4),
+            uid: args.flag(5),
+            mac: args.flag(6),
+        };
+        Ok(Target::Log(Log { prefix, level, flags }))
+    },
+);
+
+impl Log {
+    pub(crate) fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if !self.prefix.is_empty() {
+            print::string(f, "--log-prefix", &self.prefix)?;
+        }
+        if self.level != DEFAULT_LEVEL {
+            write!(f, " --log-level {}", self.level)?;
+        }
+        print::flag(f, "--log-tcp-sequence", self.flags.tcp_sequence)?;
+        print::flag(f, "--log-tcp-options", self.flags.tcp_options)?;
+        print::flag(f, "--log-ip-options", self.flags.ip_options)?;
+        print::flag(f, "--log-uid", self.flags.uid)?;
+        print::flag(f, "--log-macdecode", self.flags.mac)
+    }
 }

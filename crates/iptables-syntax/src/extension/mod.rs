@@ -51,7 +51,7 @@ pub use cpu::Cpu;
 pub use ct::{Ct, CtEvents, CtZone};
 pub use dscp::Dscp;
 pub use ecn::Ecn;
-pub use hashlimit::{HashRate, Hashlimit};
+pub use hashlimit::{ByteRate, HashRate, Hashlimit};
 pub use icmp::{Icmp, IcmpType};
 pub use iprange::Iprange;
 pub use length::Length;
@@ -83,3 +83,104 @@ pub use tos::Tos;
 pub use ttl::{Ttl, TtlTarget};
 pub use u32::{U32, U32Operator, U32Test};
 pub use udp::Udp;
+
+use crate::parse::options::Kind;
+
+/// The match that `-m` loads.
+pub(crate) fn match_kind(name: &str) -> Option<&'static Kind> {
+    Some(match name {
+        "addrtype" => &addrtype::KIND,
+        "comment" => &comment::KIND,
+        "connlimit" => &connlimit::KIND,
+        "connmark" => &connmark::KIND,
+        "conntrack" => &conntrack::KIND,
+        "cpu" => &cpu::KIND,
+        "dscp" => &dscp::KIND,
+        "ecn" => &ecn::KIND,
+        "hashlimit" => &hashlimit::KIND,
+        "hl" => &ttl::HL,
+        "icmp" => &icmp::KIND,
+        "icmp6" | "icmpv6" | "ipv6-icmp" => &icmp::KIND6,
+        "iprange" => &iprange::KIND,
+        "length" => &length::KIND,
+        "limit" => &limit::KIND,
+        "mac" => &mac::KIND,
+        "mark" => &mark::KIND,
+        "multiport" => &multiport::KIND,
+        "owner" => &owner::KIND,
+        "physdev" => &physdev::KIND,
+        "pkttype" => &pkttype::KIND,
+        "policy" => &policy::KIND,
+        "quota" => &quota::KIND,
+        "recent" => &recent::KIND,
+        "rpfilter" => &rpfilter::KIND,
+        "sctp" => &sctp::KIND,
+        "set" => &set::KIND,
+        "socket" => &socket::KIND,
+        "state" => &state::KIND,
+        "statistic" => &statistic::KIND,
+        "string" => &string::KIND,
+        "tcp" => &tcp::KIND,
+        "tcpmss" => &tcpmss::KIND,
+        "time" => &time::KIND,
+        "tos" => &tos::KIND,
+        "ttl" => &ttl::TTL,
+        "u32" => &u32::KIND,
+        "udp" => &udp::KIND,
+        _ => return None,
+    })
+}
+
+/// The target that `-j` loads.
+pub(crate) fn target_kind(name: &str) -> Option<&'static Kind> {
+    Some(match name {
+        "CONNMARK" => &connmark::TARGET,
+        "CT" => &ct::TARGET,
+        "DNAT" => &nat::DNAT,
+        "HL" => &ttl::HL_TARGET,
+        "LOG" => &log::TARGET,
+        "MARK" => &mark::TARGET,
+        "MASQUERADE" => &nat::MASQUERADE,
+        "NFLOG" => &nflog::TARGET,
+        "REDIRECT" => &nat::REDIRECT,
+        "REJECT" => &reject::TARGET,
+        "SET" => &set::TARGET,
+        "SNAT" => &nat::SNAT,
+        "TCPMSS" => &tcpmss::TARGET,
+        "TTL" => &ttl::TTL_TARGET,
+        _ => return None,
+    })
+}
+
+/// Targets that exist and that this crate does not know: no chain is called so.
+pub(crate) fn is_foreign_target(name: &str) -> bool {
+    const FOREIGN: &[&str] = &[
+        "AUDIT",
+        "BALANCE",
+        "CHECKSUM",
+        "CLASSIFY",
+        "CLUSTERIP",
+        "CONNSECMARK",
+        "DNPT",
+        "DSCP",
+        "ECN",
+        "HMARK",
+        "IDLETIMER",
+        "LED",
+        "MIRROR",
+        "NETMAP",
+        "NFQUEUE",
+        "RATEEST",
+        "SAME",
+        "SECMARK",
+        "SNPT",
+        "SYNPROXY",
+        "TCPOPTSTRIP",
+        "TEE",
+        "TOS",
+        "TPROXY",
+        "TRACE",
+        "ULOG",
+    ];
+    FOREIGN.contains(&name)
+}

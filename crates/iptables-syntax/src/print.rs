@@ -1,0 +1,474 @@
+//! Rules as `iptables-save` prints them.
+
+use std::fmt::{self, Display, Formatter, Write};
+use std::net::IpAddr;
+
+use crate::parse::number::protocol_name;
+use crate::{
+    AddressSpec, Chain, ChainPolicy, Command, Counters, Interface, Line, Masked, Match, Negatable, PortRange,
+    Protocol, Rate, Rule, RuleLine, Save, Target, TimeUnit, Unknown,
+};
+
+/// ` ! --name`.
+pub(crate) fn option(f: &mut Formatter<'_>, negated: bool, name: &str) -> fmt::Result {
+    f.write_str(if negated { " ! " } else { " " })?;
+    f.write_str(name)
+}
+
+/// ` --name value`, where it is there.
+pub(crate) fn value<T: Display>(f: &mut Formatter<'_>, name: &str, value: Option<T>) -> fmt::Result {
+    match value {
+        Some(value) => write!(f, " {name} {value}"),
+        None => Ok(()),
+    }
+}
+
+/// ` --name`, where it is set.
+pub(crate) fn flag(f: &mut Formatter<'_>, name: &str, set: bool) -> fmt::Result {
+    if set { option(f, false, name) } else { Ok(()) }
+}
+
+/// ` ! --name`, where it is there.
+pub(crate) fn condition(f: &mut Formatter<'_>, name: &str, holds: Option<bool>) -> fmt::Result {
+    holds.map_or(Ok(()), |holds| option(f, !holds, name))
+}
+
+/// ` ! --name value`, where it is there.
+pub(crate) fn negatable<T: Display>(
+    f: &mut Formatter<'_>,
+    name: &str,
+    value: Option<&Negatable<T>>,
+) -> fmt::Result {
+    let Some(value) = value else { return Ok(()) };
+    option(f, value.negated, name)?;
+    write!(f, " {}", value.value)
+}
+
+/// A string as `iptables-save` quotes it: whatever is not plain stands between `"`.
+pub(crate) fn string(f: &mut Formatter<'_>, name: &str, text: &str) -> fmt::Result {
+    write!(f, " {name} ")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !text.is_empty() && text.bytes().all(plain) { f.write_str(text) } else { quoted(f, text, "\"\\'") }
+}
+
+pub(crate) fn quoted(f: &mut Formatter<'_>, text: &str, escape: &str) -> fmt::Result {
+    f.write_char('"')?;
+    for letter in text.chars() {
+        if escape.contains(letter) {
+            f.write_char('\\')?;
+        }
+        f.write_char(letter)?;
+    }
+    f.write_char('"')
+}
+
+/// The names of the bits, between commas.
+pub(crate) fn bits(f: &mut Formatter<'_>, bits: u16, names: &[&str]) -> fmt::Result {
+    let mut first = true;
+    for (bit, name) in names.iter().enumerate() {
+        if bits & (1 << bit) != 0 {
+            if !first {
+                f.write_char(',')?;
+            }
+            f.write_str(name)?;
+            first = false;
+        }
+    }
+    Ok(())
+}
+
+/// ` ! --mark 0x1/0xff`.
+pub(crate) fn mark(f: &mut Formatter<'_>, mark: &Negatable<Masked<u32>>) -> fmt::Result {
+    option(f, mark.negated, "--mark")?;
+    write!(f, " {:#x}", mark.value.value)?;
+    if mark.value.mask == u32::MAX { Ok(()) } else { write!(f, "/{:#x}", mark.value.mask) }
+}
+
+/// An address as the C library prints it: IPv4 in the last four bytes is dotted.
+pub(crate) struct Address(pub(crate) IpAddr);
+
+impl Display for Address {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(address) => match address.segments() {
+                [0, 0, 0, 0, 0, 0, high, low] if high != 0 => {
+                    let [a, b] = high.to_be_bytes();
+                    let [c, d] = low.to_be_bytes();
+                    write!(f, "::{a}.{b}.{c}.{d}")
+                }
+                _ => address.fmt(f),
+            },
+        }
+    }
+}
+
+/// An address with its mask, which is left out where it has all bits and `full` is not asked for.
+pub(crate) struct Masks<'a>(pub(crate) &'a AddressSpec, pub(crate) bool);
+
+impl Display for Masks<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (address, mask): (IpAddr, IpAddr) = match self.0 {
+            AddressSpec::V4 { address, mask } => ((*address).into(), (*mask).into()),
+            AddressSpec::V6 { address, mask } => ((*address).into(), (*mask).into()),
+            AddressSpec::Name(name) => return f.write_str(name),
+        };
+        Address(address).fmt(f)?;
+        match self.0.prefix() {
+            Some(32) if address.is_ipv4() && !self.1 => Ok(()),
+            Some(128) if address.is_ipv6() && !self.1 => Ok(()),
+            Some(length) => write!(f, "/{length}"),
+            None => write!(f, "/{}", Address(mask)),
+        }
+    }
+}
+
+impl Display for AddressSpec {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Masks(self, true).fmt(f)
+    }
+}
+
+impl Display for Protocol {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match protocol_name(self.0) {
+            Some(name) => f.write_str(name),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl Display for Interface {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Display for PortRange {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.is_one() { self.first.fmt(f) } else { write!(f, "{}:{}", self.first, self.last) }
+    }
+}
+
+impl Display for Counters {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}:{}]", self.packets, self.bytes)
+    }
+}
+
+impl Display for Rate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let unit = match self.per {
+            TimeUnit::Second => "sec",
+            TimeUnit::Minute => "min",
+            TimeUnit::Hour => "hour",
+            TimeUnit::Day => "day",
+        };
+        write!(f, "{}/{unit}", self.packets)
+    }
+}
+
+impl ChainPolicy {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accept => "ACCEPT",
+            Self::Drop => "DROP",
+            Self::Queue => "QUEUE",
+            Self::Return => "RETURN",
+        }
+    }
+}
+
+impl Display for Rule {
+    /// As `iptables-save` prints it, without the command before it: `-s 192.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // Every part writes a space before itself; the first one is taken away.
+        let text = Behind(self).to_string();
+        f.write_str(text.strip_prefix(' ').unwrap_or(&text))
+    }
+}
+
+/// A rule behind its command: with a space before it.
+struct Behind<'a>(&'a Rule);
+
+impl Display for Behind<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.print(f)
+    }
+}
+
+impl Rule {
+    fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        negatable(f, "-s", self.source.as_ref())?;
+        negatable(f, "-d", self.destination.as_ref())?;
+        negatable(f, "-i", self.input.as_ref())?;
+        negatable(f, "-o", self.output.as_ref())?;
+        negatable(f, "-p", self.protocol.as_ref())?;
+        condition(f, "-f", self.fragment)?;
+        for extension in &self.matches {
+            write!(f, " -m {}", extension.name())?;
+            extension.print(f)?;
+        }
+        if let Some(counters) = self.counters {
+            write!(f, " -c {} {}", counters.packets, counters.bytes)?;
+        }
+        match &self.target {
+            Some(Target::Goto(chain)) => write!(f, " -g {chain}"),
+            Some(target) => {
+                write!(f, " -j {}", target.name())?;
+                target.print(f)
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Unknown {
+    fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for word in &self.arguments {
+            f.write_char(' ')?;
+            let odd = |letter: char| letter.is_ascii_whitespace() || "\"\\'".contains(letter);
+            if word.is_empty() || word.contains(odd) { quoted(f, word, "\"\\'")? } else { f.write_str(word)? }
+        }
+        Ok(())
+    }
+}
+
+impl Match {
+    /// The name behind `-m`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Addrtype(_) => "addrtype",
+            Self::Comment(_) => "comment",
+            Self::Connlimit(_) => "connlimit",
+            Self::Connmark(_) => "connmark",
+            Self::Conntrack(_) => "conntrack",
+            Self::Cpu(_) => "cpu",
+            Self::Dscp(_) => "dscp",
+            Self::Ecn(_) => "ecn",
+            Self::Hashlimit(_) => "hashlimit",
+            Self::Hl(_) => "hl",
+            Self::Icmp(_) => "icmp",
+            Self::Icmp6(_) => "icmp6",
+            Self::Iprange(_) => "iprange",
+            Self::Length(_) => "length",
+            Self::Limit(_) => "limit",
+            Self::Mac(_) => "mac",
+            Self::Mark(_) => "mark",
+            Self::Multiport(_) => "multiport",
+            Self::Owner(_) => "owner",
+            Self::Physdev(_) => "physdev",
+            Self::Pkttype(_) => "pkttype",
+            Self::Policy(_) => "policy",
+            Self::Quota(_) => "quota",
+            Self::Recent(_) => "recent",
+            Self::Rpfilter(_) => "rpfilter",
+            Self::Sctp(_) => "sctp",
+            Self::Set(_) => "set",
+            Self::Socket(_) => "socket",
+            Self::State(_) => "state",
+            Self::Statistic(_) => "statistic",
+            Self::String(_) => "string",
+            Self::Tcp(_) => "tcp",
+            Self::Tcpmss(_) => "tcpmss",
+            Self::Time(_) => "time",
+            Self::Tos(_) => "tos",
+            Self::Ttl(_) => "ttl",
+            Self::U32(_) => "u32",
+            Self::Udp(_) => "udp",
+            Self::Unknown(unknown) => &unknown.name,
+        }
+    }
+
+    fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addrtype(it) => it.print(f),
+            Self::Comment(it) => it.print(f),
+            Self::Connlimit(it) => it.print(f),
+            Self::Connmark(it) => it.print(f),
+            Self::Conntrack(it) => it.print(f),
+            Self::Cpu(it) => it.print(f),
+            Self::Dscp(it) => it.print(f),
+            Self::Ecn(it) => it.print(f),
+            Self::Hashlimit(it) => it.print(f),
+            Self::Hl(it) => it.print(f, "hl"),
+            Self::Icmp(it) => it.print(f, "--icmp-type"),
+            Self::Icmp6(it) => it.print(f, "--icmpv6-type"),
+            Self::Iprange(it) => it.print(f),
+            Self::Length(it) => it.print(f),
+            Self::Limit(it) => it.print(f),
+            Self::Mac(it) => it.print(f),
+            Self::Mark(it) => it.print(f),
+            Self::Multiport(it) => it.print(f),
+            Self::Owner(it) => it.print(f),
+            Self::Physdev(it) => it.print(f),
+            Self::Pkttype(it) => it.print(f),
+            Self::Policy(it) => it.print(f),
+            Self::Quota(it) => it.print(f),
+            Self::Recent(it) => it.print(f),
+            Self::Rpfilter(it) => it.print(f),
+            Self::Sctp(it) => it.print(f),
+            Self::Set(it) => it.print(f),
+            Self::Socket(it) => it.print(f),
+            Self::State(it) => it.print(f),
+            Self::Statistic(it) => it.print(f),
+            Self::String(it) => it.print(f),
+            Self::Tcp(it) => it.print(f),
+            Self::Tcpmss(it) => it.print(f),
+            Self::Time(it) => it.print(f),
+            Self::Tos(it) => it.print(f),
+            Self::Ttl(it) => it.print(f, "ttl"),
+            Self::U32(it) => it.print(f),
+            Self::Udp(it) => it.print(f),
+            Self::Unknown(it) => it.print(f),
+        }
+    }
+}
+
+impl Target {
+    /// The name behind `-j` or `-g`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Accept => "ACCEPT",
+            Self::Drop => "DROP",
+            Self::Return => "RETURN",
+            Self::Queue => "QUEUE",
+            Self::Jump(chain) | Self::Goto(chain) => chain,
+            Self::Connmark(_) => "CONNMARK",
+            Self::Ct(_) => "CT",
+            Self::Dnat(_) => "DNAT",
+            Self::Hl(_) => "HL",
+            Self::Log(_) => "LOG",
+            Self::Mark(_) => "MARK",
+            Self::Masquerade(_) => "MASQUERADE",
+            Self::Nflog(_) => "NFLOG",
+            Self::Notrack => "NOTRACK",
+            Self::Redirect(_) => "REDIRECT",
+            Self::Reject(_) => "REJECT",
+            Self::Set(_) => "SET",
+            Self::Snat(_) => "SNAT",
+            Self::Tcpmss(_) => "TCPMSS",
+            Self::Ttl(_) => "TTL",
+            Self::Unknown(unknown) => &unknown.name,
+        }
+    }
+
+    fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept
+            | Self::Drop
+            | Self::Return
+            | Self::Queue
+            | Self::Notrack
+            | Self::Jump(_)
+            | Self::Goto(_) => Ok(()),
+            Self::Connmark(it) => it.print(f),
+            Self::Ct(it) => it.print(f),
+            Self::Dnat(it) => it.print(f, "--to-destination"),
+            Self::Hl(it) => it.print(f, "hl"),
+            Self::Log(it) => it.print(f),
+            Self::Mark(it) => it.print(f),
+            Self::Masquerade(it) | Self::Redirect(it) => it.print(f),
+            Self::Nflog(it) => it.print(f),
+            Self::Reject(it) => it.print(f),
+            Self::Set(it) => it.print(f),
+            Self::Snat(it) => it.print(f, "--to-source"),
+            Self::Tcpmss(it) => it.print(f),
+            Self::Ttl(it) => it.print(f, "ttl"),
+            Self::Unknown(it) => it.print(f),
+        }
+    }
+}
+
+impl Display for Command {
+    /// Without the rule: `-I INPUT 3`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Append { chain } => write!(f, "-A {chain}"),
+            Self::Insert { chain, number: 1 } => write!(f, "-I {chain}"),
+            Self::Insert { chain, number } => write!(f, "-I {chain} {number}"),
+            Self::Replace { chain, number } => write!(f, "-R {chain} {number}"),
+            Self::DeleteNumber { chain, number } => write!(f, "-D {chain} {number}"),
+            Self::Delete { chain } => write!(f, "-D {chain}"),
+            Self::Check { chain } => write!(f, "-C {chain}"),
+            Self::Policy { chain, policy } => write!(f, "-P {chain} {}", policy.name()),
+            Self::NewChain { chain } => write!(f, "-N {chain}"),
+            Self::Flush { chain: Some(chain) } => write!(f, "-F {chain}"),
+            Self::Flush { chain: None } => f.write_str("-F"),
+            Self::DeleteChain { chain: Some(chain) } => write!(f, "-X {chain}"),
+            Self::DeleteChain { chain: None } => f.write_str("-X"),
+            Self::Rename { chain, to } => write!(f, "-E {chain} {to}"),
+            Self::Zero { chain: Some(chain), number: Some(number) } => write!(f, "-Z {chain} {number}"),
+            Self::Zero { chain: Some(chain), number: None } => write!(f, "-Z {chain}"),
+            Self::Zero { chain: None, .. } => f.write_str("-Z"),
+        }
+    }
+}
+
+impl Display for RuleLine {
+    /// As `iptables-save` prints it, whatever its text is. A line that makes several rules is one line for each.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.rules().enumerate() {
+            if index > 0 {
+                f.write_char('\n')?;
+            }
+            if let Some(counters) = self.counters {
+                write!(f, "{counters} ")?;
+            }
+            write!(f, "{}{}", self.command, Behind(rule))?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Chain {
+    /// As `iptables-save` prints it, whatever its text is.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, ":{} {}", self.name, self.policy.map_or("-", ChainPolicy::name))?;
+        match self.counters {
+            Some(counters) => write!(f, " {counters}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Line {
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Table { text, .. }
+            | Self::Commit(text)
+            | Self::Comment(text)
+            | Self::Blank(text)
+            | Self::Junk(text) => text,
+            Self::Chain(chain) => &chain.text,
+            Self::Rule(rule) => &rule.text,
+        }
+    }
+}
+
+impl Display for Save {
+    /// The text that was read. See [`Save::to_bytes`] for a file that is no UTF-8.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (index, line) in self.lines.iter().enumerate() {
+            f.write_str(line.text())?;
+            if index + 1 < self.lines.len() || self.final_newline {
+                f.write_char('\n')?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Save {
+    /// The bytes that were read.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let text = self.to_string();
+        if self.latin1 {
+            text.chars().map(|letter| u8::try_from(letter).unwrap_or(b'?')).collect()
+        } else {
+            text.into()
+        }
+    }
+}
