@@ -109,7 +109,7 @@ impl Perform for EditIptables<'_> {
             return Ok(());
         }
         for (ipv6, edit) in self.families() {
-            let found = touched(&self.now(context, ipv6)?, &edit.text)?;
+            let found = touched(&self.now(context, ipv6)?, &edit.text);
             if found != edit.before {
                 let what = if ipv6 { "the rules of ip6tables" } else { "the rules of iptables" };
                 return Err(context.stale(what, &edit.before, found));
@@ -169,20 +169,19 @@ fn parse(text: &str) -> Result<Save> {
 }
 
 /// The chains that a text edits, as they are now: what a plan is drawn from.
-pub(crate) fn touched(now: &Save, text: &str) -> Result<String> {
+pub(crate) fn touched(now: &Save, text: &str) -> String {
     let mut touched = Save::default();
-    let edited = parse(text)?;
-    for table in &edited.tables {
-        let chains = now.table(&table.name).map(|now| now.chains.as_slice()).unwrap_or_default();
-        let is_named = |chain: &&Chain| names(text, &table.name).any(|name| name == chain.name);
+    for table in text.lines().filter_map(|line| line.strip_prefix('*')) {
+        let chains = now.table(table).map(|now| now.chains.as_slice()).unwrap_or_default();
+        let is_named = |chain: &&Chain| names(text, table).any(|name| name == chain.name);
         let mut chains: Vec<Chain> = chains.iter().filter(is_named).cloned().collect();
         chains.iter_mut().filter(|chain| chain.name.starts_with(OURS)).for_each(|chain| chain.rules.clear());
         chains.sort_by(|one, other| one.name.cmp(&other.name));
         if !chains.is_empty() {
-            touched.tables.push(Table { name: table.name.clone(), chains });
+            touched.tables.push(Table { name: table.to_owned(), chains });
         }
     }
-    Ok(touched.text())
+    touched.text()
 }
 
 /// The chains that a text names in a table.

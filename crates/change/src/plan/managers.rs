@@ -246,11 +246,7 @@ pub(super) fn draw_edit(
         let Some(to) = to else { return Ok(None) };
         let now = now(draft, variant, ipv6)?;
         let Some(text) = edit(&now, to) else { return Ok(None) };
-        let flawed = |error: crate::Error| PlanError::Impossible {
-            what: "the change of iptables' rules".to_owned(),
-            hint: error.to_string(),
-        };
-        let before = touched_chains(&now, &text).map_err(flawed)?;
+        let before = touched_chains(&now, &text);
         let name = if ipv6 { "kernel: ip6tables" } else { "kernel: iptables" };
         let old = now.text();
         shows += &unified_diff(name.as_ref(), Some(old.as_bytes()), Some(to.text().as_bytes()));
