@@ -53,6 +53,19 @@ pub fn to_toml(policy: &Policy, hints: &Hints) -> String {
     file
 }
 
+/// The part `[firewall]` alone, without remarks: what is not at its default, and every entry.
+pub fn firewall_to_toml(firewall: &Firewall) -> String {
+    let mut file = String::new();
+    let nothing = Hints::default();
+    self::firewall(&mut file, firewall);
+    let is_said = |line: &&str| !line.starts_with('#');
+    let mut short: String = file.trim_start().lines().filter(is_said).map(|line| format!("{line}\n")).collect();
+    firewall.rule.iter().for_each(|one| rule(&mut short, one));
+    firewall.allow.iter().for_each(|allow| allowed(&mut short, allow, &nothing));
+    firewall.forward.iter().for_each(|forward| forwarded(&mut short, forward));
+    short
+}
+
 fn head(file: &mut String, hints: &Hints) {
     match &hints.host {
         Some(host) => note(file, &format!("The policy of {host}.")),
