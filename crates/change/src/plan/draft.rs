@@ -256,9 +256,5 @@ pub(super) fn unified_diff(path: &Path, old: Option<&[u8]>, new: Option<&[u8]>) 
     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
     let name = |bytes: Option<&[u8]>| bytes.map_or("/dev/null".to_owned(), |_| path.display().to_string());
     let (old_text, new_text) = (text(old), text(new));
-    similar::TextDiff::from_lines(&old_text, &new_text)
-        .unified_diff()
-        .context_radius(2)
-        .header(&name(old), &name(new))
-        .to_string()
+    super::diff::unified((&name(old), &name(new)), &old_text, &new_text)
 }

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod boot;
+mod diff;
 mod draft;
 mod firewall;
 mod managers;

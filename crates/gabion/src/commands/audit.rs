@@ -39,7 +39,7 @@ const MOST_FACTS: u64 = 256 << 20;
 fn saved(file: &Path) -> Result<Facts, Failure> {
     let text =
         read_capped(file, MOST_FACTS).map_err(|source| Failure::Read { path: file.to_owned(), source })?;
-    serde_json::from_str(&text).map_err(|error| Failure::Malformed {
+    serde_json::from_slice(text.as_bytes()).map_err(|error| Failure::Malformed {
         path: file.to_owned(),
         problem: format!("no saved facts: {error}"),
     })
