@@ -59,7 +59,8 @@ pub fn firewall_to_toml(firewall: &Firewall) -> String {
     let nothing = Hints::default();
     self::firewall(&mut file, firewall);
     let is_said = |line: &&str| !line.starts_with('#');
-    let mut short: String = file.trim_start().lines().filter(is_said).map(|line| format!("{line}\n")).collect();
+    let mut short: String =
+        file.trim_start().lines().filter(is_said).map(|line| format!("{line}\n")).collect();
     firewall.rule.iter().for_each(|one| rule(&mut short, one));
     firewall.allow.iter().for_each(|allow| allowed(&mut short, allow, &nothing));
     firewall.forward.iter().for_each(|forward| forwarded(&mut short, forward));
