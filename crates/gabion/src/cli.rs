@@ -1,5 +1,6 @@
 //! What the user may type. Arguments only: nothing here reads the machine or decides anything.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -14,11 +15,24 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
+/// Where the policy file is unless another is named.
+pub(crate) const POLICY: &str = "/etc/gabion/policy.toml";
+
+/// What `--policy` without a file stands for: the same path, told apart by its spelling.
+pub(crate) const BARE_POLICY: &str = "/etc/gabion/./policy.toml";
+
 /// What every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// The policy file
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/gabion/policy.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_value = POLICY,
+        default_missing_value = BARE_POLICY
+    )]
     pub(crate) policy: PathBuf,
     /// Print JSON on standard output; nothing is ever asked
     #[arg(long, global = true)]
@@ -58,6 +72,8 @@ pub(crate) enum Verb {
     History,
     /// Send real packets to this host and compare what happens with the policy
     Verify(Verify),
+    /// Say what becomes of a packet and why; or what a finding or a key of the policy means
+    Explain(Explain),
     /// Finish or undo what a crash or a reboot left open; run at boot
     Recover(Recover),
     /// The policy file itself
@@ -151,6 +167,58 @@ pub(crate) struct Verify {
     /// Only TCP ports up to this one
     #[arg(long, value_name = "PORT", default_value_t = 65_535)]
     pub(crate) up_to: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A packet's protocol (tcp, udp, icmp), a finding (SH1), or a key of the policy (ssh.root-login)
+    pub(crate) subject: String,
+    /// From which address; a stranger's unless named
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<IpAddr>,
+    /// To which address; this host's unless named
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) to: Option<IpAddr>,
+    /// To which port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// From which port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) source_port: Option<u16>,
+    /// The ICMP type; an echo request unless named
+    #[arg(long = "type", value_name = "NUMBER")]
+    pub(crate) icmp_type: Option<u8>,
+    /// The interface it comes in by
+    #[arg(long = "in", value_name = "INTERFACE")]
+    pub(crate) input: Option<String>,
+    /// The interface it leaves by
+    #[arg(long, value_name = "INTERFACE")]
+    pub(crate) out: Option<String>,
+    /// What connection tracking says of it
+    #[arg(long, value_name = "STATE", default_value = "new")]
+    pub(crate) state: PacketState,
+    /// It passes through this host
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) forward: bool,
+    /// This host sends it
+    #[arg(long)]
+    pub(crate) output: bool,
+    /// Ask the rules in this file (iptables-save, or saved by gabion), and not the kernel; twice for IPv4 and IPv6
+    #[arg(long, value_name = "FILE", conflicts_with = "live")]
+    pub(crate) ruleset: Vec<PathBuf>,
+    /// Ask the kernel, also where it has no rules; `--policy` asks what the policy would load
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+/// What connection tracking says of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PacketState {
+    New,
+    Established,
+    Related,
+    Invalid,
+    Untracked,
 }
 
 #[derive(Debug, Args)]

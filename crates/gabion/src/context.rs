@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use host::{Facts, Host, Source};
 use policy::Policy;
 
-use crate::cli::Global;
+use crate::cli::{BARE_POLICY, Global, POLICY};
 use crate::error::{Failure, usage};
 use crate::output::Output;
 use crate::suggest::{Asked, Suggestion, suggest};
@@ -15,6 +15,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) policy_file: PathBuf,
     policy_was_named: bool,
+    /// `--policy` was said, with or without a file.
+    pub(crate) policy_was_asked_for: bool,
 }
 
 /// Where a policy comes from.
@@ -34,8 +36,10 @@ pub(crate) struct Subject {
 
 impl Context {
     pub(crate) fn new(global: &Global, output: Output) -> Self {
-        let policy_was_named = global.policy != Path::new("/etc/gabion/policy.toml");
-        Self { output, policy_file: global.policy.clone(), policy_was_named }
+        let is_bare = global.policy.as_os_str() == BARE_POLICY;
+        let policy_file = if is_bare { PathBuf::from(POLICY) } else { global.policy.clone() };
+        let policy_was_named = policy_file != Path::new(POLICY);
+        Self { output, policy_file, policy_was_named, policy_was_asked_for: is_bare || policy_was_named }
     }
 
     /// The policy file's policy, or `None` where there is no file.

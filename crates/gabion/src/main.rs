@@ -11,6 +11,7 @@ mod error;
 mod exit;
 mod output;
 mod rehearse;
+mod rulesets;
 mod suggest;
 mod verify;
 

@@ -37,7 +37,7 @@ mod tree;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-pub use collect::{Wanted, collect, judge_sudo_again, legacy_tables, way_in};
+pub use collect::{Wanted, collect, judge_sudo_again, legacy_tables, network, way_in};
 pub use error::Error;
 pub use facts::{Fact, Facts, Source};
 pub use image::Image;

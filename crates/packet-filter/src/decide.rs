@@ -1,6 +1,7 @@
 //! What becomes of a packet, why, and what that depends on.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nf_tables::{CmpOp, Expression, Limit, Reject, TableDump, TableId};
 use serde::{Deserialize, Serialize};
@@ -140,6 +141,22 @@ impl<'a> Machine<'a> {
             Ok(ends) => self.decision(ends),
             Err(Need(_)) => unreachable!("a whole packet needs nothing more"),
         }
+    }
+
+    /// Where a packet is addressed to once it has passed these hooks, after NAT rules on its way; `None` where that depends on
+    /// something that is not known. The port is 0 for a protocol without ports.
+    #[must_use]
+    pub fn destination_after(&self, hooks: &[Hook], packet: &Packet) -> Option<SocketAddr> {
+        let (address, port) = self.0.destination_after(hooks, packet).ok()?;
+        let address = match packet.addresses.destination() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(address?).ok()?)),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from_bits(address?)),
+        };
+        let port = match packet.payload {
+            Payload::Tcp { .. } | Payload::Udp { .. } => u16::try_from(port?).ok()?,
+            Payload::Icmp { .. } | Payload::Icmpv6 { .. } | Payload::Other(_) => 0,
+        };
+        Some(SocketAddr::new(address, port))
     }
 
     fn decision(&self, ends: Ends<'_>) -> Decision {

@@ -128,6 +128,25 @@ impl<'a> Program<'a> {
         Ok(walk.accepted(main))
     }
 
+    /// Address and port that a packet is to once it has passed the hooks; `None` for what is not known.
+    pub(crate) fn destination_after(
+        &self,
+        hooks: &[Hook],
+        facts: &impl Facts,
+    ) -> Result<(Option<u128>, Option<u128>), Need> {
+        let mut walk = Walk::new(self, facts, Hook::Prerouting);
+        let mut main = true;
+        for &hook in hooks {
+            walk.hook = hook;
+            for (table, chain) in self.base_chains(hook, facts)? {
+                if !walk.is_past_nat(table, chain) {
+                    main = walk.base_chain(table, chain, main)?;
+                }
+            }
+        }
+        Ok((walk.packet_field(Field::Destination)?, walk.packet_field(Field::DestinationPort)?))
+    }
+
     /// The base chains that see the packet, in the order that they run in.
     fn base_chains(&self, hook: Hook, facts: &impl Facts) -> Result<Vec<(usize, usize)>, Need> {
         let mut found = Vec::new();

@@ -37,7 +37,9 @@ use registers::Bit;
 
 /// The ruleset is too intricate to be decided for all packets at once within the memory that is granted to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ruleset is too intricate to be decided for all packets at once ({nodes} decisions are needed at least)")]
+#[error(
+    "the ruleset is too intricate to be decided for all packets at once ({nodes} decisions are needed at least)"
+)]
 pub struct TooIntricate {
     /// How many decisions its diagrams had when the limit was reached.
     pub nodes: usize,
@@ -318,7 +320,13 @@ impl Space {
                 Field::Destination => address(0xc000_0201, 1),
                 Field::OriginalDestination => address(0xc000_0202, 2),
                 Field::HopLimit => 64,
-                Field::Family => if ipv6 { IPV6 } else { crate::facts::IPV4 },
+                Field::Family => {
+                    if ipv6 {
+                        IPV6
+                    } else {
+                        crate::facts::IPV4
+                    }
+                }
                 Field::IcmpKind | Field::IcmpCode | Field::Mark | Field::Status => 0,
             }
         };
@@ -355,11 +363,8 @@ impl Space {
             other => Payload::Other(other),
         };
         let state = State::ALL.into_iter().find(|state| get(Field::State) == u128::from(state.bit()));
-        let original: std::net::IpAddr = if ipv6 {
-            v6(Field::OriginalDestination).into()
-        } else {
-            v4(Field::OriginalDestination).into()
-        };
+        let original: std::net::IpAddr =
+            if ipv6 { v6(Field::OriginalDestination).into() } else { v4(Field::OriginalDestination).into() };
         Packet {
             input: interface_name(get(Field::InputName)),
             output: interface_name(get(Field::OutputName)),

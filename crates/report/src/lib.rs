@@ -17,6 +17,7 @@
 //! ```
 
 pub mod audit;
+pub mod explanation;
 pub mod firewall;
 pub mod firewall_status;
 pub mod grade;

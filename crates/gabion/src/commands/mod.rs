@@ -3,8 +3,9 @@
 mod apply;
 mod audit;
 mod confirm;
+mod explain;
 mod facts;
-mod firewall;
+pub(crate) mod firewall;
 mod history;
 mod init;
 mod plan;
@@ -31,6 +32,7 @@ pub(crate) fn run(verb: Verb, context: &mut Context) -> Result<Exit, Failure> {
         Verb::Rollback(options) => rollback::run(context, &options),
         Verb::History => history::run(context),
         Verb::Verify(options) => crate::verify::run(context, &options),
+        Verb::Explain(options) => explain::run(context, &options),
         Verb::Recover(options) => recover::run(context, &options),
         Verb::Policy(verb) => policy::run(context, &verb),
         Verb::Firewall(verb) => firewall::run(context, &verb),

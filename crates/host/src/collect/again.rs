@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Notes, Wanted, accounts, firewall, sudo, way_in as session};
-use crate::facts::{Fact, Facts, WayIn};
+use super::{Notes, Wanted, accounts, firewall, listeners, network as net, sudo, way_in as session};
+use crate::facts::{Fact, Facts, Network, WayIn};
 use crate::process::Proc;
 use crate::{Host, Recorded};
 
@@ -36,4 +36,9 @@ pub fn way_in(host: &dyn Host) -> Fact<WayIn> {
 /// Tables of the legacy `x_tables` in use, as `ip filter`, and nothing else.
 pub fn legacy_tables() -> Fact<Vec<String>> {
     firewall::legacy(&Proc::real())
+}
+
+/// Links, addresses, routes and listening sockets, and nothing else.
+pub fn network() -> Network {
+    net::live(&listeners::live(&Proc::real()))
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::thread;
 
-pub use again::{judge_sudo_again, legacy_tables, way_in};
+pub use again::{judge_sudo_again, legacy_tables, network, way_in};
 pub(crate) use notes::Notes;
 
 use crate::facts::{Accounts, Fact, SshFacts, System};

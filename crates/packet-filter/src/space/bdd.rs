@@ -118,7 +118,11 @@ impl Arena {
         if low == high {
             return low;
         }
-        if high.is_complement() { !self.regular(variable, !low, !high) } else { self.regular(variable, low, high) }
+        if high.is_complement() {
+            !self.regular(variable, !low, !high)
+        } else {
+            self.regular(variable, low, high)
+        }
     }
 
     fn regular(&mut self, variable: u32, low: Bdd, high: Bdd) -> Bdd {
@@ -376,7 +380,8 @@ mod tests {
         let mut arena = Arena::new(1 << 16);
         let (a, b) = (arena.literal(0), arena.literal(1));
         let both = arena.and(a, b);
-        let only = |of: u32, way: Settle| move |variable: u32| if variable == of { way } else { Settle::Keep };
+        let only =
+            |of: u32, way: Settle| move |variable: u32| if variable == of { way } else { Settle::Keep };
         assert_eq!(arena.without(both, &only(0, Settle::Either)), b);
         assert_eq!(arena.without(both, &only(1, Settle::Is(true))), a);
         assert_eq!(arena.without(both, &only(1, Settle::Is(false))), Bdd::FALSE);

@@ -131,7 +131,11 @@ impl Changes {
     }
 
     pub(super) fn is_state(&self, wanted: State) -> Bdd {
-        State::ALL.iter().zip(self.states).find(|(state, _)| **state == wanted).map_or(Bdd::FALSE, |(_, is)| is)
+        State::ALL
+            .iter()
+            .zip(self.states)
+            .find(|(state, _)| **state == wanted)
+            .map_or(Bdd::FALSE, |(_, is)| is)
     }
 
     /// Packets that are known to be invalid or untracked.

@@ -88,8 +88,7 @@ fn fields(arena: &mut Arena, contents: &Contents<'_>, key: &[Bdd], entries: &[us
     let exact = |entry: &Entry<'_>| entry.first == entry.last;
     let all_exact = entries.iter().all(|&nth| exact(&contents.entries[nth]));
     if all_exact {
-        let key: Vec<Bdd> =
-            spans.iter().flat_map(|span| &key[span.0 * 8..span.1 * 8]).copied().collect();
+        let key: Vec<Bdd> = spans.iter().flat_map(|span| &key[span.0 * 8..span.1 * 8]).copied().collect();
         let mut keys: Vec<Vec<u8>> = entries
             .iter()
             .filter_map(|&nth| {
@@ -109,12 +108,13 @@ fn fields(arena: &mut Arena, contents: &Contents<'_>, key: &[Bdd], entries: &[us
         for span in spans.iter().rev() {
             let length = span.1 - span.0;
             let bounds = entry.first.get(span.0..span.1).zip(entry.last.get(span.0..span.1));
-            let inside = match bounds.and_then(|(first, last)| number(first, length).zip(number(last, length))) {
-                Some((first, last)) if first <= last => {
-                    within(arena, &key[span.0 * 8..span.1 * 8], &[(first, last)])
-                }
-                _ => Bdd::FALSE,
-            };
+            let inside =
+                match bounds.and_then(|(first, last)| number(first, length).zip(number(last, length))) {
+                    Some((first, last)) if first <= last => {
+                        within(arena, &key[span.0 * 8..span.1 * 8], &[(first, last)])
+                    }
+                    _ => Bdd::FALSE,
+                };
             set = arena.and(inside, set);
         }
         found = arena.or(found, set);

@@ -69,7 +69,8 @@ impl Registers {
     }
 
     pub(super) fn store_bytes(&mut self, register: Register, bytes: &[u8], made_by: &[usize]) {
-        let bits: Vec<Bit> = bytes.iter().take(64).flat_map(|&byte| bits_of(byte)).map(Bit::constant).collect();
+        let bits: Vec<Bit> =
+            bytes.iter().take(64).flat_map(|&byte| bits_of(byte)).map(Bit::constant).collect();
         self.store(register, &bits, made_by);
     }
 

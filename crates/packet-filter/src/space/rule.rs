@@ -5,9 +5,9 @@
 //! machine itself is asked (see `probe`).
 
 use nf_tables::{
-    Bitwise, BitwiseOp, Byteorder, CmpOp, Ct, CtDirection, CtKey, Data, Dynset, DynsetOp, Expression,
-    Family, Fib, Immediate, Lookup, Meta, MetaKey, Nat, NatKind, ObjectKind, Objref, Payload, PayloadBase, PayloadWrite,
-    RangeOp, Register, Target, Verdict,
+    Bitwise, BitwiseOp, Byteorder, CmpOp, Ct, CtDirection, CtKey, Data, Dynset, DynsetOp, Expression, Family,
+    Fib, Immediate, Lookup, Meta, MetaKey, Nat, NatKind, ObjectKind, Objref, Payload, PayloadBase,
+    PayloadWrite, RangeOp, Register, Target, Verdict,
 };
 
 use super::bdd::Bdd;
@@ -149,8 +149,14 @@ impl<'a> Rule<'_, '_, 'a> {
             }
             Expression::Match(matched) => {
                 let current = self.own.as_deref().unwrap_or(self.changes);
-                let probed =
-                    super::probe::compat_match(self.space, self.program, self.hook, current, self.here, matched);
+                let probed = super::probe::compat_match(
+                    self.space,
+                    self.program,
+                    self.hook,
+                    current,
+                    self.here,
+                    matched,
+                );
                 self.here = self.space.arena.minus(self.here, probed.no);
                 self.depends_within(probed.assumed_yes, nth, true);
                 self.depends_within(probed.assumed_no, nth, false);
@@ -431,13 +437,12 @@ impl<'a> Rule<'_, '_, 'a> {
                 let bit_of = |bytes: &[u8], at: usize| {
                     bytes.get(at / 8).is_some_and(|byte| byte >> (7 - at % 8) & 1 == 1)
                 };
-                let changed = bits.iter().enumerate().map(|(at, &bit)| {
-                    match (bit_of(mask, at), bit_of(xor, at)) {
+                let changed =
+                    bits.iter().enumerate().map(|(at, &bit)| match (bit_of(mask, at), bit_of(xor, at)) {
                         (false, xor) => Bit::constant(xor),
                         (true, false) => bit,
                         (true, true) => Bit { value: !bit.value, ..bit },
-                    }
-                });
+                    });
                 changed.collect()
             }
             BitwiseOp::ShiftLeft(by) => self.shift(&bits, *by, true),
@@ -461,7 +466,10 @@ impl<'a> Rule<'_, '_, 'a> {
             .map(|at| {
                 let from = if left { at.checked_add(by) } else { at.checked_sub(by) };
                 let value = from.filter(|_| by < 32).and_then(|from| words.get(from));
-                Bit { value: value.map_or(Bdd::FALSE, |bit| bit.value), known: if by < 32 { known } else { Bdd::FALSE } }
+                Bit {
+                    value: value.map_or(Bdd::FALSE, |bit| bit.value),
+                    known: if by < 32 { known } else { Bdd::FALSE },
+                }
             })
             .collect();
         let mut out = machine_order_of_words(&shifted);
@@ -600,8 +608,10 @@ impl<'a> Rule<'_, '_, 'a> {
 
     fn translate(&mut self, nth: usize, nat: &Nat) {
         if nat.kind == NatKind::Source {
-            let registers: Vec<Register> =
-                [nat.address_min, nat.address_max, nat.port_min, nat.port_max].into_iter().flatten().collect();
+            let registers: Vec<Register> = [nat.address_min, nat.address_max, nat.port_min, nat.port_max]
+                .into_iter()
+                .flatten()
+                .collect();
             self.label(nth, &registers);
         } else {
             if let Some(register) = nat.address_min {

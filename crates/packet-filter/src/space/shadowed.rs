@@ -50,7 +50,8 @@ impl fmt::Display for Shadow {
             Self::Unreachable => f.write_str("no packet comes into its chain"),
             Self::Elsewhere => f.write_str("no packet that it would match comes into its chain"),
             Self::Hidden { by, count } => {
-                let named: Vec<String> = by.iter().map(|rule| format!("{} {}", rule.chain, rule.number)).collect();
+                let named: Vec<String> =
+                    by.iter().map(|rule| format!("{} {}", rule.chain, rule.number)).collect();
                 write!(f, "hidden by {}", named.join(", "))?;
                 if *count > by.len() { write!(f, " and {} more", count - by.len()) } else { Ok(()) }
             }

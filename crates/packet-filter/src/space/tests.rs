@@ -53,7 +53,8 @@ fn v4() -> impl Strategy<Value = u32> {
 }
 
 fn v6() -> impl Strategy<Value = u128> {
-    let usual = [1, 0x2001_0db8_u128 << 96 | 7, 0x2001_0db8_u128 << 96 | 1 << 64, 0xff02 << 112 | 1, 0xfe80 << 112];
+    let usual =
+        [1, 0x2001_0db8_u128 << 96 | 7, 0x2001_0db8_u128 << 96 | 1 << 64, 0xff02 << 112 | 1, 0xfe80 << 112];
     prop_oneof![3 => select(usual.to_vec()), 1 => any::<u128>()]
 }
 
@@ -212,8 +213,14 @@ fn unknown_match() -> impl Strategy<Value = Vec<Expression>> {
         (1_u64..4, any::<bool>()).prop_map(move |(rate, inverse)| vec![
             load(PayloadBase::Network, 12, 4),
             Expression::Dynset(Dynset {
-                set: "meter".to_owned(), set_id: None, op: DynsetOp::Update, sreg_key: Register::R1,
-                sreg_data: None, timeout: None, inverse, expressions: vec![Expression::Limit(limit(rate, false))],
+                set: "meter".to_owned(),
+                set_id: None,
+                op: DynsetOp::Update,
+                sreg_key: Register::R1,
+                sreg_data: None,
+                timeout: None,
+                inverse,
+                expressions: vec![Expression::Limit(limit(rate, false))],
             }),
         ]),
         (op(), 0_u32..3).prop_map(|(op, user)| vec![meta(MetaKey::SocketUser), cmp(op, user.to_be_bytes())]),
@@ -249,8 +256,13 @@ fn dnat() -> impl Strategy<Value = Vec<Expression>> {
             Expression::Immediate(Immediate::value(Register::R1, address.to_be_bytes())),
             Expression::Immediate(Immediate::value(Register::R2, port.to_be_bytes())),
             Expression::Nat(Nat {
-                kind: NatKind::Destination, family: Family::Ip, address_min: Some(Register::R1), address_max: None,
-                port_min: Some(Register::R2), port_max: None, flags: NatFlags::default(),
+                kind: NatKind::Destination,
+                family: Family::Ip,
+                address_min: Some(Register::R1),
+                address_max: None,
+                port_min: Some(Register::R2),
+                port_max: None,
+                flags: NatFlags::default(),
             }),
         ]
     };
@@ -261,7 +273,11 @@ fn dnat() -> impl Strategy<Value = Vec<Expression>> {
 fn dispatch() -> impl Strategy<Value = Vec<Expression>> {
     let by = |load: Expression, map: &str| {
         let lookup = Lookup {
-            set: map.to_owned(), set_id: None, sreg: Register::R1, dreg: Some(Register::VERDICT), inverse: false,
+            set: map.to_owned(),
+            set_id: None,
+            sreg: Register::R1,
+            dreg: Some(Register::VERDICT),
+            inverse: false,
         };
         vec![load, Expression::Lookup(lookup)]
     };
@@ -269,7 +285,13 @@ fn dispatch() -> impl Strategy<Value = Vec<Expression>> {
         Just(by(meta(MetaKey::L4Protocol), "protocols")),
         Just(by(meta(MetaKey::InputName), "interfaces")),
         // What is not TCP or UDP has no port: the protocol first.
-        Just([vec![meta(MetaKey::L4Protocol), cmp(CmpOp::Eq, [6])], by(load(PayloadBase::Transport, 2, 2), "services")].concat()),
+        Just(
+            [
+                vec![meta(MetaKey::L4Protocol), cmp(CmpOp::Eq, [6])],
+                by(load(PayloadBase::Transport, 2, 2), "services")
+            ]
+            .concat()
+        ),
     ]
 }
 
@@ -295,9 +317,8 @@ fn rule(kinds: Kinds) -> impl Strategy<Value = Rule> {
     } else {
         prop_oneof![6 => end(), 2 => dispatch()].boxed()
     };
-    (vec(known_match(), 0..3), unknown, last).prop_map(|(known, unknown, last)| {
-        Rule::new([known.concat(), unknown.concat(), last].concat())
-    })
+    (vec(known_match(), 0..3), unknown, last)
+        .prop_map(|(known, unknown, last)| Rule::new([known.concat(), unknown.concat(), last].concat()))
 }
 
 fn sets() -> impl Strategy<Value = Vec<SetDump>> {
@@ -326,35 +347,42 @@ fn sets() -> impl Strategy<Value = Vec<SetDump>> {
             elements: found.into_iter().map(Element::new).collect(),
         }
     });
-    let pairs = (vec((v4(), port(), 0_u32..300, 0_u16..9), 0..4), any::<bool>()).prop_map(|(found, exact)| {
-        let mut set = Set::new("pairs", DataType(0), 8).with_flags(SetFlags::CONCAT | SetFlags::INTERVAL);
-        set.fields = vec![4, 2];
-        let key = |address: u32, port: u16| [&address.to_be_bytes()[..], &port.to_be_bytes(), &[0, 0]].concat();
-        let element = |(address, port, more, ports): (u32, u16, u32, u16)| Element {
-            key_end: (!exact).then(|| key(address.saturating_add(more), port.saturating_add(ports))),
-            ..Element::new(key(address, port))
-        };
-        SetDump { set, elements: found.into_iter().map(element).collect() }
-    });
+    let pairs =
+        (vec((v4(), port(), 0_u32..300, 0_u16..9), 0..4), any::<bool>()).prop_map(|(found, exact)| {
+            let mut set = Set::new("pairs", DataType(0), 8).with_flags(SetFlags::CONCAT | SetFlags::INTERVAL);
+            set.fields = vec![4, 2];
+            let key =
+                |address: u32, port: u16| [&address.to_be_bytes()[..], &port.to_be_bytes(), &[0, 0]].concat();
+            let element = |(address, port, more, ports): (u32, u16, u32, u16)| Element {
+                key_end: (!exact).then(|| key(address.saturating_add(more), port.saturating_add(ports))),
+                ..Element::new(key(address, port))
+            };
+            SetDump { set, elements: found.into_iter().map(element).collect() }
+        });
     let map = |name: &'static str, length: u32, keys: Vec<Vec<u8>>| {
-        (proptest::sample::subsequence(keys.clone(), 0..=keys.len()), vec(verdict_to(), keys.len()), any::<bool>()).prop_map(
-            move |(keys, verdicts, rest)| {
+        (
+            proptest::sample::subsequence(keys.clone(), 0..=keys.len()),
+            vec(verdict_to(), keys.len()),
+            any::<bool>(),
+        )
+            .prop_map(move |(keys, verdicts, rest)| {
                 let rest = rest.then(|| Element::catch_all().with_verdict(To::Drop));
                 let pairs = keys.into_iter().zip(verdicts);
-                let elements = pairs.map(|(key, verdict)| Element::new(key).with_verdict(verdict)).chain(rest);
+                let elements =
+                    pairs.map(|(key, verdict)| Element::new(key).with_verdict(verdict)).chain(rest);
                 SetDump {
                     set: Set::map(name, DataType(0), length, MapData::Verdict),
                     elements: elements.collect(),
                 }
-            },
-        )
+            })
     };
     let padded = |name: &str| {
         let mut bytes = name.as_bytes().to_vec();
         bytes.resize(16, 0);
         bytes
     };
-    let meter = Just(SetDump { set: Set::new("meter", DataType(7), 4).with_flags(SetFlags::EVAL), elements: vec![] });
+    let meter =
+        Just(SetDump { set: Set::new("meter", DataType(7), 4).with_flags(SetFlags::EVAL), elements: vec![] });
     (
         ports,
         sources,
@@ -388,7 +416,10 @@ fn table(kinds: Kinds) -> impl Strategy<Value = TableDump> {
             let mut dump = TableDump::new(Table::new(family, "random"));
             // Chains jump to later ones only, so that none jumps in a circle.
             let later = |rules: Vec<Rule>, allowed: &[&str]| -> Vec<Rule> {
-                rules.into_iter().filter(|rule| jumps(rule).all(|to| allowed.contains(&to.as_str()))).collect()
+                rules
+                    .into_iter()
+                    .filter(|rule| jumps(rule).all(|to| allowed.contains(&to.as_str())))
+                    .collect()
             };
             dump.chains = vec![
                 pre,
@@ -407,7 +438,10 @@ fn table(kinds: Kinds) -> impl Strategy<Value = TableDump> {
 /// The chains that a rule goes to by itself. Those that its maps lead to are given too.
 fn jumps(rule: &Rule) -> impl Iterator<Item = String> + '_ {
     rule.expressions.iter().flat_map(|expression| match expression {
-        Expression::Immediate(Immediate { data: nf_tables::Data::Verdict(To::Jump(to) | To::Goto(to)), .. }) => {
+        Expression::Immediate(Immediate {
+            data: nf_tables::Data::Verdict(To::Jump(to) | To::Goto(to)),
+            ..
+        }) => {
             vec![to.clone()]
         }
         Expression::Lookup(Lookup { dreg: Some(Register::VERDICT), .. }) => vec!["a".to_owned()],

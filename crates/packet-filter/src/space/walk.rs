@@ -297,10 +297,16 @@ impl Regions {
             add(arena, set);
         }
         let families = [!ipv6, ipv6];
-        let pairs = a.mark.iter().zip(&b.mark).chain(a.port.iter().zip(&b.port)).chain(a.hop_limit.iter().zip(&b.hop_limit));
+        let pairs = a
+            .mark
+            .iter()
+            .zip(&b.mark)
+            .chain(a.port.iter().zip(&b.port))
+            .chain(a.hop_limit.iter().zip(&b.hop_limit));
         let pairs = pairs.map(|pair| (pair, Bdd::TRUE));
         let addresses = a.destination.iter().zip(&b.destination).zip(families);
-        let addresses = addresses.flat_map(|((a, b), family)| a.iter().zip(b).map(move |pair| (pair, family)));
+        let addresses =
+            addresses.flat_map(|((a, b), family)| a.iter().zip(b).map(move |pair| (pair, family)));
         let published = [((&a.published, &b.published), Bdd::TRUE)];
         for ((a, b), condition) in pairs.chain(addresses).chain(published) {
             let value = arena.xor(a.value, b.value);

@@ -29,7 +29,9 @@ pub(super) fn bytes_as(kind: Kind, bytes: &[u8]) -> String {
             Some(0x0806) => Some("arp".to_owned()),
             _ => None,
         },
-        (Kind::State | Kind::Status | Kind::TcpFlags, _) => flag_names(kind, bytes).map(|names| names.join(",")),
+        (Kind::State | Kind::Status | Kind::TcpFlags, _) => {
+            flag_names(kind, bytes).map(|names| names.join(","))
+        }
         (Kind::Interface, _) => Some(interface(bytes)),
         (
             Kind::Bytes

@@ -30,7 +30,7 @@ pub(super) fn kernel(error: nf_tables::Error) -> Failure {
 }
 
 /// Every table of the kernel.
-pub(super) fn dump() -> Result<Ruleset, Failure> {
+pub(crate) fn dump() -> Result<Ruleset, Failure> {
     Connection::open().and_then(|mut connection| connection.dump_ruleset()).map_err(kernel)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn dump() -> Result<Ruleset, Failure> {
 ///
 /// # Errors
 /// Why it is not known whether any are.
-pub(super) fn legacy(live: &Live) -> Result<Vec<Legacy>, String> {
+pub(crate) fn legacy(live: &Live) -> Result<Vec<Legacy>, String> {
     let names = match host::legacy_tables() {
         Fact::Known(names) => names,
         Fact::Unknown(why) => return Err(why),
