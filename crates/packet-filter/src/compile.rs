@@ -15,6 +15,7 @@ use crate::policy::{FilterPolicy, HIGHEST_RATE, Ipv6, PINGS_PER_SECOND, Refusal}
 
 mod allow;
 mod forward;
+mod own;
 mod rules;
 
 use rules::{IpFamily, RuleBuilder};
@@ -57,9 +58,11 @@ pub fn compile_named(policy: &FilterPolicy, table: &str) -> Compiled {
     let mut builder = Builder::new(policy, table);
     let published = builder.input();
     builder.forward(published);
-    if policy.ipv6 == Ipv6::Reject {
-        builder.output();
+    match policy.ipv6 {
+        Ipv6::Same => builder.output_of_own_rules(),
+        Ipv6::Reject => builder.output(),
     }
+    builder.own_chains();
     Compiled { table: builder.finish() }
 }
 
@@ -127,8 +130,18 @@ impl<'p> Builder<'p> {
             RuleBuilder::new().destination_is_loopback(family).verdict(Verdict::Drop).comment(spoofed),
             RuleBuilder::new().state().dispatch(&states).comment(ESTABLISHED_FIRST),
         ];
+        let own = self.own_jump(RuleBuilder::new(), "input");
         let mut protocols = Vec::new();
-        if v6 {
+        if v6 && own.is_some() {
+            // What keeps IPv6 going is out of the reach of the policy's own rules.
+            let jump = Verdict::Jump("input-icmpv6".to_owned());
+            rules.push(RuleBuilder::new().protocol_is(protocol::ICMPV6).verdict(jump).comment("by protocol"));
+            rules.push(dhcpv6());
+            if self.policy.ping {
+                protocols.push((protocol::ICMPV6, "input-ping-ipv6"));
+                self.chain("input-ping-ipv6", vec![ping(family)]);
+            }
+        } else if v6 {
             protocols.push((protocol::ICMPV6, "input-icmpv6"));
         } else if self.policy.ping {
             protocols.push((protocol::ICMP, "input-icmp"));
@@ -136,7 +149,8 @@ impl<'p> Builder<'p> {
         if tcp {
             protocols.push((protocol::TCP, "input-tcp"));
         }
-        if v6 {
+        rules.extend(own.clone());
+        if v6 && own.is_none() {
             protocols.push((protocol::UDP, "input-udp-ipv6"));
         } else if udp {
             protocols.push((protocol::UDP, "input-udp"));
@@ -152,14 +166,16 @@ impl<'p> Builder<'p> {
         rules.extend(self.log_rule(RuleBuilder::new(), family, "INPUT"));
         self.chain(chain, rules);
         if v6 {
-            self.input_icmpv6();
-            self.input_udp_ipv6(udp);
+            self.input_icmpv6(self.policy.ping && own.is_none());
+            if own.is_none() {
+                self.input_udp_ipv6(udp);
+            }
         } else if self.policy.ping {
             self.chain("input-icmp", vec![ping(family)]);
         }
     }
 
-    fn input_icmpv6(&mut self) {
+    fn input_icmpv6(&mut self, ping: bool) {
         let errors: Vec<_> = (1_u8..=4).map(|kind| Element::new([kind])).collect();
         self.set(Set::new("icmpv6-errors", DataType::ICMPV6_TYPE, 1), errors);
         let discovery = (133_u8..=136).map(|kind| Element::new([kind])).collect();
@@ -190,21 +206,14 @@ impl<'p> Builder<'p> {
                 .verdict(Verdict::Accept)
                 .comment("multicast listeners, from this link only (RFC 3810)"),
         ];
-        if self.policy.ping {
-            rules.push(ping(IpFamily::V6));
+        if ping {
+            rules.push(self::ping(IpFamily::V6));
         }
         self.chain("input-icmpv6", rules);
     }
 
     fn input_udp_ipv6(&mut self, udp: bool) {
-        let mut rules = vec![
-            RuleBuilder::new()
-                .udp_destination_is(546)
-                .source_is_link_local()
-                .destination_is_link_local()
-                .verdict(Verdict::Accept)
-                .comment("DHCPv6 answers, from this link only"),
-        ];
+        let mut rules = vec![dhcpv6()];
         if udp {
             rules.push(RuleBuilder::new().verdict(Verdict::Jump("input-udp".to_owned())).comment("by port"));
         }
@@ -216,13 +225,14 @@ impl<'p> Builder<'p> {
     /// The family is dispatched on before TCP is: `nft list` leaves the family out of a rule that has both and resets.
     fn output(&mut self) {
         let refused = "refuse IPv6";
-        let rules = vec![
+        let mut rules = vec![
             RuleBuilder::new().output_is("lo").verdict(Verdict::Accept).comment("loopback"),
             RuleBuilder::new()
                 .family_is(IpFamily::V6)
                 .verdict(Verdict::Goto("output-ipv6".to_owned()))
                 .comment(refused),
         ];
+        rules.extend(self.own_output());
         self.base_chain("output", HookPoint::Output, Policy::Accept, rules);
         self.chain("output-ipv6", refusal(Refusal::Reject, IcmpxCode::PortUnreachable, refused));
     }
@@ -249,12 +259,8 @@ impl<'p> Builder<'p> {
     }
 
     fn state_map(&mut self, name: &str, invalid: Verdict) {
-        let element = |state: State, verdict| Element::new(state.bit().to_ne_bytes()).with_verdict(verdict);
-        let elements = vec![
-            element(State::Invalid, invalid),
-            element(State::Established, Verdict::Accept),
-            element(State::Related, Verdict::Accept),
-        ];
+        let mut elements = vec![state_element(State::Invalid, invalid)];
+        elements.extend(ANSWERED.map(|state| state_element(state, Verdict::Accept)));
         self.verdict_map(name, DataType::CT_STATE, 4, elements);
     }
 
@@ -273,6 +279,22 @@ impl<'p> Builder<'p> {
     fn base_chain(&mut self, name: &str, point: HookPoint, policy: Policy, rules: Vec<Rule>) {
         self.dump.chains.push(ChainDump { chain: Chain::base(name, point, PRIORITY_FILTER, policy), rules });
     }
+}
+
+/// Of flows that exist.
+const ANSWERED: [State; 2] = [State::Established, State::Related];
+
+fn state_element(state: State, verdict: Verdict) -> Element {
+    Element::new(state.bit().to_ne_bytes()).with_verdict(verdict)
+}
+
+fn dhcpv6() -> Rule {
+    RuleBuilder::new()
+        .udp_destination_is(546)
+        .source_is_link_local()
+        .destination_is_link_local()
+        .verdict(Verdict::Accept)
+        .comment("DHCPv6 answers, from this link only")
 }
 
 fn ping(family: IpFamily) -> Rule {

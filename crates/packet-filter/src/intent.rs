@@ -5,6 +5,8 @@
 
 use std::collections::BTreeSet;
 
+pub(crate) mod rules;
+
 use crate::facts::{DNAT, Facts, Field, Need, interface_number};
 use crate::packet::{Hook, Packet, State, protocol};
 use crate::policy::{
@@ -24,6 +26,22 @@ pub enum Answer {
         /// How it is refused when none does.
         otherwise: Manner,
     },
+    /// It is refused.
+    Refuse(Manner),
+    /// It depends on what a rule of the policy's own asks and the packet does not tell: a rate, the hour, the sender's user.
+    Open {
+        /// What becomes of it as long as no rate is exceeded and what is not known does not hold.
+        usual: Ending,
+        /// All that may become of it: no more than this, and perhaps less where one condition rules out another.
+        possible: BTreeSet<Ending>,
+    },
+}
+
+/// How a packet's way ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ending {
+    /// It is let through.
+    Accept,
     /// It is refused.
     Refuse(Manner),
 }
@@ -105,11 +123,23 @@ fn inbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
     if state == bit(State::Invalid) {
         return Ok(Answer::Refuse(Manner::Silently));
     }
-    if is_icmpv6 {
-        icmpv6(policy, refused, facts)
-    } else if !ipv6 && transport == Some(u128::from(protocol::ICMP)) {
-        let wanted = policy.ping && facts.get(Field::IcmpKind)? == Some(ECHO_REQUEST);
+    if ipv6 && keeps_ipv6_going(facts)? {
+        return Ok(Answer::Accept);
+    }
+    rules::before(policy, "input", Hook::Input, facts, || allowed(policy, ipv6, refused, facts))
+}
+
+/// What is let in by protocol and port.
+fn allowed(policy: &FilterPolicy, ipv6: bool, refused: Manner, facts: &impl Facts) -> Result<Answer, Need> {
+    let transport = facts.get(Field::Protocol)?;
+    let pings = |kind: u128| -> Result<Answer, Need> {
+        let wanted = policy.ping && facts.get(Field::IcmpKind)? == Some(kind);
         Ok(if wanted { ping(refused) } else { Answer::Refuse(refused) })
+    };
+    if ipv6 && transport == Some(u128::from(protocol::ICMPV6)) {
+        pings(ECHO_REQUEST_V6)
+    } else if !ipv6 && transport == Some(u128::from(protocol::ICMP)) {
+        pings(ECHO_REQUEST)
     } else if transport == Some(u128::from(protocol::TCP)) {
         service(policy, Transport::Tcp, ipv6, refused, facts)
     } else if transport == Some(u128::from(protocol::UDP)) {
@@ -119,17 +149,24 @@ fn inbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
     }
 }
 
-fn icmpv6(policy: &FilterPolicy, refused: Manner, facts: &impl Facts) -> Result<Answer, Need> {
+/// Neighbour discovery, multicast listeners and DHCPv6 answers, all from this link only.
+fn keeps_ipv6_going(facts: &impl Facts) -> Result<bool, Need> {
+    let transport = facts.get(Field::Protocol)?;
+    if transport == Some(u128::from(protocol::UDP)) {
+        return Ok(facts.get(Field::DestinationPort)? == Some(DHCPV6_CLIENT)
+            && is(facts, Field::Source, &Ranges::new([LINK_LOCAL]))?
+            && is(facts, Field::Destination, &Ranges::new([LINK_LOCAL]))?);
+    }
+    if transport != Some(u128::from(protocol::ICMPV6)) {
+        return Ok(false);
+    }
     let kind = facts.get(Field::IcmpKind)?;
     let kind_is =
         |ranges: &[(u128, u128)]| kind.is_some_and(|kind| ranges.iter().any(|r| r.0 <= kind && kind <= r.1));
-    if kind_is(&[NEIGHBOUR_DISCOVERY]) && facts.get(Field::HopLimit)? == Some(255) {
-        return Ok(Answer::Accept);
+    if kind_is(&[NEIGHBOUR_DISCOVERY]) {
+        return Ok(facts.get(Field::HopLimit)? == Some(255));
     }
-    if kind_is(&LISTENER) && is(facts, Field::Source, &Ranges::new([LINK_LOCAL]))? {
-        return Ok(Answer::Accept);
-    }
-    Ok(if policy.ping && kind == Some(ECHO_REQUEST_V6) { ping(refused) } else { Answer::Refuse(refused) })
+    Ok(kind_is(&LISTENER) && is(facts, Field::Source, &Ranges::new([LINK_LOCAL]))?)
 }
 
 fn service(
@@ -140,14 +177,6 @@ fn service(
     facts: &impl Facts,
 ) -> Result<Answer, Need> {
     let port = facts.get(Field::DestinationPort)?;
-    if transport == Transport::Udp
-        && ipv6
-        && port == Some(DHCPV6_CLIENT)
-        && is(facts, Field::Source, &Ranges::new([LINK_LOCAL]))?
-        && is(facts, Field::Destination, &Ranges::new([LINK_LOCAL]))?
-    {
-        return Ok(Answer::Accept);
-    }
     entries(policy, transport, port, ipv6, refused, facts)
 }
 
@@ -191,6 +220,11 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> 
     if state == bit(State::Invalid) {
         return Ok(Answer::Refuse(Manner::Silently));
     }
+    rules::before(policy, "forward", Hook::Forward, facts, || let_through(policy, state, facts))
+}
+
+/// What passes by the entries of the policy.
+fn let_through(policy: &FilterPolicy, state: u128, facts: &impl Facts) -> Result<Answer, Need> {
     let refused = manner(policy.forward, facts)?;
     let is_published = state == bit(State::New) && facts.get(Field::Status)? == Some(DNAT);
     let listed = if is_published { published(policy, refused, facts)? } else { Answer::Refuse(refused) };
@@ -256,10 +290,24 @@ fn published(policy: &FilterPolicy, refused: Manner, facts: &impl Facts) -> Resu
 }
 
 fn outbound(policy: &FilterPolicy, facts: &impl Facts) -> Result<Answer, Need> {
-    if policy.ipv6 == Ipv6::Same || facts.get(Field::OutputName)? == Some(interface_number(LOOPBACK)) {
+    let has_rules = policy.rules.of("output").next().is_some();
+    if policy.ipv6 == Ipv6::Same && !has_rules {
         return Ok(Answer::Accept);
     }
-    Ok(if facts.is_ipv6()? { Answer::Refuse(manner(Refusal::Reject, facts)?) } else { Answer::Accept })
+    if facts.get(Field::OutputName)? == Some(interface_number(LOOPBACK)) {
+        return Ok(Answer::Accept);
+    }
+    if policy.ipv6 == Ipv6::Reject && facts.is_ipv6()? {
+        return Ok(Answer::Refuse(manner(Refusal::Reject, facts)?));
+    }
+    if !has_rules {
+        return Ok(Answer::Accept);
+    }
+    let state = facts.get(Field::State)?.unwrap_or(0);
+    if state == bit(State::Established) || state == bit(State::Related) {
+        return Ok(Answer::Accept);
+    }
+    rules::before(policy, "output", Hook::Output, facts, || Ok(Answer::Accept))
 }
 
 fn is(facts: &impl Facts, field: Field, ranges: &Ranges) -> Result<bool, Need> {
@@ -345,5 +393,6 @@ pub(crate) fn questions(policy: &FilterPolicy) -> Vec<(Field, Option<bool>, Rang
             asked.push((Field::Destination, Some(ipv6), addresses(&entry.to, ipv6)));
         }
     }
+    rules::questions(policy, &mut asked);
     asked
 }

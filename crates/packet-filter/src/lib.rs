@@ -38,6 +38,7 @@ pub mod packet;
 pub mod policy;
 pub mod prove;
 mod ranges;
+pub mod rules;
 pub mod space;
 mod statement;
 pub mod text;
@@ -46,10 +47,11 @@ pub use compare::{Difference, Side, compare, compare_loaded};
 pub use compile::{Compiled, DEFAULT_TABLE, compile, compile_named};
 pub use decide::{DecidedBy, Decision, Machine, Reason, RuleRef, Verdict, decide};
 pub use export::{IptablesExport, iptables_export, iptables_save, nft_text};
-pub use intent::{Answer, Manner, Rate, policy_decides};
+pub use intent::{Answer, Ending, Manner, Rate, policy_decides};
 pub use load::{LoadError, Loaded, load, restore, unload};
 pub use packet::{Addresses, Hook, MixedFamilies, Packet, Payload, State};
 pub use policy::{
     Allow, FilterPolicy, ForwardEntry, InterfaceName, Ipv6, LogRate, Per, PortRange, Refusal, Transport,
 };
 pub use prove::{Disagreement, Proof, Unproven, prove};
+pub use rules::{PolicyRule, RuleProblem, Rules};

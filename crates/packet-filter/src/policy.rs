@@ -8,6 +8,8 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Rules;
+
 /// What a host lets in, forwards and answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterPolicy {
@@ -25,6 +27,8 @@ pub struct FilterPolicy {
     pub allow: Vec<Allow>,
     /// What passes through this host.
     pub forwards: Vec<ForwardEntry>,
+    /// Rules of the policy's own, which run before all that is allowed.
+    pub rules: Rules,
 }
 
 /// How a packet is refused.
@@ -315,6 +319,7 @@ impl Default for FilterPolicy {
             log: Some(LogRate { count: 5, per: Per::Minute }),
             allow: Vec::new(),
             forwards: Vec::new(),
+            rules: Rules::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::classes::{Classes, Unsplittable, questions};
 use crate::compile::Compiled;
 use crate::decide::{Decision, Machine, uncertainty, verdict};
 use crate::facts::{DNAT, Facts, Field, IPV6, Need, interface_name};
-use crate::intent::{self, Answer, Manner};
+use crate::intent::{self, Answer, Ending, Manner};
 use crate::machine::{Cause, Effect, End};
 use crate::packet::{Addresses, Hook, Packet, Payload, State, protocol};
 use crate::policy::FilterPolicy;
@@ -130,6 +130,16 @@ impl Prover<'_> {
         let Some(main) = &ends.main else {
             return Ok((policy, None));
         };
+        if let Answer::Open { usual, possible } = &policy {
+            let all: Option<BTreeSet<Ending>> = std::iter::once(main)
+                .chain(&ends.others)
+                .map(|end| self.ending(end))
+                .collect::<Result<_, _>>()?;
+            let is_meant =
+                self.ending(main)? == Some(*usual) && all.is_some_and(|all| all.is_subset(possible));
+            let ruleset = is_meant.then(|| policy.clone());
+            return Ok((policy, ruleset));
+        }
         let ruleset = match uncertainty(main, &ends.others) {
             None if verdict(&main.effect).is_accept() => Some(Answer::Accept),
             None => self.one_manner(std::iter::once(main).chain(&ends.others))?.map(Answer::Refuse),
@@ -144,6 +154,14 @@ impl Prover<'_> {
             }
         };
         Ok((policy, ruleset))
+    }
+
+    /// `None` where it is none of those that a policy knows.
+    fn ending(&self, end: &End<'_>) -> Result<Option<Ending>, Need> {
+        if end.effect == Effect::Accept {
+            return Ok(Some(Ending::Accept));
+        }
+        Ok(self.one_manner(std::iter::once(end))?.map(Ending::Refuse))
     }
 
     fn rate(&self, cause: Cause) -> Option<intent::Rate> {
@@ -296,6 +314,14 @@ impl std::fmt::Display for Answer {
         };
         match self {
             Self::Accept => f.write_str("accept"),
+            Self::Open { usual, possible } => {
+                let ending = |ending: &Ending| match ending {
+                    Ending::Accept => "accept",
+                    Ending::Refuse(how) => manner(how),
+                };
+                let others: Vec<_> = possible.iter().filter(|other| *other != usual).map(ending).collect();
+                write!(f, "{}, or {}", ending(usual), others.join(", or "))
+            }
             Self::Refuse(how) => f.write_str(manner(how)),
             Self::AcceptWithin { rates, otherwise } => {
                 let rates: Vec<_> = rates.iter().map(ToString::to_string).collect();

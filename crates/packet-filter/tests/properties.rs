@@ -8,6 +8,7 @@ mod policies;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
+use iptables_syntax::{Family as Arguments, Mode, parse_rules};
 use nf_tables::{
     Bitwise, BitwiseOp, Byteorder, ByteorderOp, Chain, ChainDump, Cmp, CmpOp, Connlimit, Counter, Ct, CtKey,
     DataType, Dynset, DynsetOp, Element, ElementFlags, Expression, Family, HookPoint, Immediate, Limit,
@@ -15,9 +16,9 @@ use nf_tables::{
     Range, RangeOp, Register, Reject, Rule, Set, SetDump, SetFlags, Table, TableDump, Target, Verdict,
 };
 use packet_filter::{
-    Addresses, Allow, Answer, Compiled, FilterPolicy, ForwardEntry, Hook, InterfaceName, Ipv6, LogRate,
-    Machine, Packet, Payload, Per, PortRange, Refusal, State, Transport, Unproven, compare, compile, decide,
-    policy_decides, prove, text,
+    Addresses, Allow, Answer, Compiled, Ending, FilterPolicy, ForwardEntry, Hook, InterfaceName, Ipv6,
+    LogRate, Machine, Packet, Payload, Per, PortRange, Refusal, Rules, State, Transport, Unproven, compare,
+    compile, decide, policy_decides, prove, text,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -94,13 +95,82 @@ fn forward() -> impl Strategy<Value = ForwardEntry> {
     )
 }
 
+/// Rules of the policy's own; most policies have none.
+fn rules() -> impl Strategy<Value = Rules> {
+    let address = prop_oneof![
+        3 => Just(String::new()),
+        1 => prefix().prop_map(|prefix| format!("-s {prefix}")),
+        1 => prefix().prop_map(|prefix| format!("! -d {prefix}")),
+        1 => Just("-s 10.0.0.1,10.255.255.255".to_owned()),
+    ];
+    let protocol = prop_oneof![
+        2 => Just(String::new()),
+        3 => (port_range(), any::<bool>()).prop_map(|(range, not)| {
+            let name = if range.transport == Transport::Tcp { "tcp" } else { "udp" };
+            let not = if not { "! " } else { "" };
+            format!("-p {name} {not}--dport {}:{}", range.first, range.last)
+        }),
+        1 => Just("-p tcp --syn".to_owned()),
+        1 => Just("-p tcp -m multiport --ports 22,53,80:90".to_owned()),
+        1 => Just("-p icmp --icmp-type 8".to_owned()),
+        1 => Just("-p 47".to_owned()),
+    ];
+    let matched = proptest::sample::select(vec![
+        "",
+        "",
+        "",
+        "-m conntrack --ctstate NEW",
+        "-m conntrack --ctstate INVALID,UNTRACKED",
+        "-m limit --limit 5/min --limit-burst 7",
+        "-m mark --mark 0x1/0xff",
+        "-m mark ! --mark 7",
+        "-m ttl --ttl-lt 65",
+        "-m iprange --src-range 10.0.0.0-10.0.0.9",
+        "-m time --timestart 08:00 --timestop 18:00",
+        "-m length --length 0:100",
+    ]);
+    let target = proptest::sample::select(vec![
+        "-j ACCEPT",
+        "-j DROP",
+        "-j REJECT",
+        "-j LOG",
+        "-j RETURN",
+        "-j MARK --set-mark 7",
+        "-j MARK --set-xmark 0x1/0xf",
+        "-j inner",
+        "-g inner",
+        "",
+    ]);
+    let chain = proptest::sample::select(vec!["input", "input", "forward", "output", "inner"]);
+    let one = (chain, address, protocol, matched, target).prop_map(
+        |(chain, address, protocol, matched, target)| {
+            let target = if chain == "inner" && target.contains("inner") { "-j DROP" } else { target };
+            (chain, format!("{protocol} {address} {matched} {target}"))
+        },
+    );
+    let rules = vec(one, 1..6).prop_filter_map("no rule for any family", |rules| {
+        let mut made: Vec<_> = rules
+            .iter()
+            .filter(|(_, text)| {
+                [Arguments::Ipv4, Arguments::Ipv6]
+                    .iter()
+                    .any(|family| parse_rules(text, *family, Mode::Strict).is_ok())
+            })
+            .map(|(chain, text)| policies::rule(chain, text))
+            .collect();
+        made.push(policies::rule("inner", "-p tcp --dport 22 -j ACCEPT"));
+        Rules::new(made).ok()
+    });
+    prop_oneof![1 => Just(Rules::default()), 1 => rules]
+}
+
 fn policy() -> impl Strategy<Value = FilterPolicy> {
     let refusal = || prop_oneof![Just(Refusal::Reject), Just(Refusal::Drop)];
     let per = prop_oneof![Just(Per::Second), Just(Per::Minute), Just(Per::Hour)];
     let log = option::of((0_u32..1000, per).prop_map(|(count, per)| LogRate { count, per }));
     let ipv6 = prop_oneof![3 => Just(Ipv6::Same), 1 => Just(Ipv6::Reject)];
-    (refusal(), refusal(), any::<bool>(), ipv6, log, vec(allow(), 0..6), vec(forward(), 0..3)).prop_map(
-        |(inbound, forward, ping, ipv6, log, allow, forwards)| FilterPolicy {
+    (refusal(), refusal(), any::<bool>(), ipv6, log, vec(allow(), 0..6), vec(forward(), 0..3), rules())
+        .prop_map(|(inbound, forward, ping, ipv6, log, allow, forwards, rules)| FilterPolicy {
             inbound,
             forward,
             ping,
@@ -108,8 +178,8 @@ fn policy() -> impl Strategy<Value = FilterPolicy> {
             log,
             allow,
             forwards,
-        },
-    )
+            rules,
+        })
 }
 
 fn packet() -> impl Strategy<Value = Packet> {
@@ -177,6 +247,16 @@ proptest! {
                 Answer::Refuse(manner) => {
                     prop_assert!(decision.certain, "{packet}: {decision}");
                     prop_assert_eq!(decision.verdict.manner(&packet), Some(manner), "{}: {}", packet, decision);
+                }
+                Answer::Open { usual, possible } => {
+                    let ending = |verdict: &packet_filter::Verdict| match verdict.manner(&packet) {
+                        None => Ending::Accept,
+                        Some(manner) => Ending::Refuse(manner),
+                    };
+                    prop_assert_eq!(ending(&decision.verdict), usual, "{}: {}", packet, decision);
+                    for other in &decision.otherwise {
+                        prop_assert!(possible.contains(&ending(other)), "{packet}: {decision}");
+                    }
                 }
                 Answer::AcceptWithin { rates, otherwise } => {
                     prop_assert!(!decision.certain && decision.verdict.is_accept(), "{packet}: {decision}");
@@ -350,7 +430,7 @@ fn dump() -> impl Strategy<Value = TableDump> {
 #[test]
 fn a_ruleset_that_does_something_else_is_not_proven() {
     let mut tried = 0;
-    for (name, policy) in policies::all() {
+    for (name, policy) in policies::all().into_iter().filter(|(name, _)| *name != "ruled") {
         let table = compile(&policy).table().clone();
         for chain in 0..table.chains.len() {
             for rule in 0..table.chains[chain].rules.len() {

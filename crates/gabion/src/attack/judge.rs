@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use host::Facts;
 use host::facts::{Listener, Protocol};
-use packet_filter::{Answer, DecidedBy, FilterPolicy, Hook, Packet, decide, policy_decides};
+use packet_filter::{Answer, DecidedBy, Ending, FilterPolicy, Hook, Packet, decide, policy_decides};
 use probe::scan;
 use report::verification::{Agreement, Check, Difference};
 
@@ -160,6 +160,7 @@ impl Expected<'_> {
         let answer = policy_decides(self.policy, Hook::Input, &packet.arriving_on(CABLE));
         match answer {
             Answer::Accept | Answer::AcceptWithin { .. } => true,
+            Answer::Open { usual, .. } => usual == Ending::Accept,
             Answer::Refuse(_) => false,
         }
     }

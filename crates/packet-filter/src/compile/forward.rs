@@ -19,6 +19,7 @@ impl Builder<'_> {
         };
         let states = by_state.clone().state().dispatch("forward-states");
         let mut rules = vec![states.comment(ESTABLISHED_FIRST)];
+        rules.extend(self.own_jump(by_state.clone(), "forward"));
         if !published.is_empty() {
             let jump = Verdict::Jump("forward-published".to_owned());
             let comment = "published ports, by the port that was asked for";

@@ -2,7 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-use packet_filter::{Allow, FilterPolicy, ForwardEntry, Ipv6, LogRate, Per, PortRange, Refusal, Transport};
+use iptables_syntax::{Family, Mode, parse_rules};
+use packet_filter::{
+    Allow, FilterPolicy, ForwardEntry, Ipv6, LogRate, Per, PolicyRule, PortRange, Refusal, Rules, Transport,
+};
 
 fn ports(transport: Transport, first: u16, last: u16) -> PortRange {
     PortRange { transport, first, last }
@@ -77,6 +80,43 @@ pub(crate) fn router() -> FilterPolicy {
     FilterPolicy { forwards: vec![outwards, between, shop, ports_alone], ..classic() }
 }
 
+/// A rule in the words of iptables, for the families that it can be for.
+pub(crate) fn rule(chain: &str, text: &str) -> PolicyRule {
+    let of = |family| parse_rules(text, family, Mode::Strict).unwrap_or_default();
+    let (ipv4, ipv6) = (of(Family::Ipv4), of(Family::Ipv6));
+    assert!(!ipv4.is_empty() || !ipv6.is_empty(), "{text}");
+    let place = Some(format!("policy.toml:{}", 10 + text.len()));
+    PolicyRule { chain: chain.to_owned(), ipv4, ipv6, text: text.to_owned(), comment: None, place }
+}
+
+/// Rules of its own in all three directions, with chains, marks, logs and rates.
+pub(crate) fn ruled() -> FilterPolicy {
+    let rules = [
+        ("input", "-s 192.0.2.20 -p tcp --dport 22 -j ACCEPT"),
+        ("input", "-s 192.0.2.0/28,198.51.100.0/24 -p tcp --dport 8080 -j DROP"),
+        ("input", "-s 2001:db8:0:1::/64 -p tcp --dport 8080 -j DROP"),
+        ("input", "-p tcp -m multiport --dports 25,110,143 -j mail"),
+        ("input", "-p icmp --icmp-type echo-request -s 203.0.113.0/24 -j DROP"),
+        ("input", "-m mark --mark 0x10 -j REJECT --reject-with icmp-admin-prohibited"),
+        ("input", "-p udp --dport 9 -m limit --limit 10/min --limit-burst 3 -j ACCEPT"),
+        ("input", "-p udp --dport 9 -j DROP"),
+        ("input", "-p tcp --syn --dport 81 -j MARK --set-mark 7"),
+        ("input", "-m mark --mark 7 -j LOG --log-prefix \"marked \""),
+        ("input", "-m mark --mark 7 -j RETURN"),
+        ("input", "-p tcp --dport 80:81 ! -s 10.0.0.0/8 -j REJECT --reject-with tcp-reset"),
+        ("mail", "-s 198.51.100.0/24 -j RETURN"),
+        ("mail", "-m conntrack --ctstate NEW -g log-and-drop"),
+        ("log-and-drop", "-m limit --limit 1/sec -j LOG"),
+        ("log-and-drop", "-j DROP"),
+        ("forward", "-i docker0 -o eth1 -p tcp --dport 25 -j REJECT"),
+        ("forward", "-m conntrack --ctorigdstport 80 -p tcp -s 192.0.2.10 -j DROP"),
+        ("output", "-p tcp --dport 25 -j REJECT"),
+        ("output", "-o eth0 -d 10.0.0.0/8 -j DROP"),
+    ];
+    let rules = Rules::new(rules.iter().map(|(chain, text)| rule(chain, text)).collect());
+    FilterPolicy { rules: rules.expect("rules that can be had"), ..router() }
+}
+
 pub(crate) fn all() -> Vec<(&'static str, FilterPolicy)> {
     vec![
         ("classic", classic()),
@@ -84,6 +124,7 @@ pub(crate) fn all() -> Vec<(&'static str, FilterPolicy)> {
         ("without-ipv6", without_ipv6()),
         ("shut", shut()),
         ("router", router()),
+        ("ruled", ruled()),
     ]
 }
 
