@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use host::Facts;
-use packet_filter::{FilterPolicy, ForwardEntry, InterfaceName, LogRate, Per, PortRange};
+use packet_filter::{FilterPolicy, ForwardEntry, InterfaceName, LogRate, Per, PolicyRule, PortRange, Rules};
 use policy::{Policy, PortSpec};
 
 use crate::ssh::{Sshd, Unread, listening, ports};
@@ -20,6 +20,14 @@ pub enum Unresolved {
     /// Where sshd listens is not known, so `ssh` names no port.
     #[error("where sshd listens is not known: {0}")]
     SshPorts(String),
+    /// A rule of the policy's own cannot be had as it is.
+    #[error("policy.toml:{line}: {what}; `active = false` keeps the rule without loading it")]
+    Rule {
+        /// Its line.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
 }
 
 /// What the packet filter is to let in on this host: services by their ports, and `ssh` by those where its own sshd
@@ -42,6 +50,7 @@ pub fn filter_policy(policy: &Policy, facts: &Facts) -> Result<FilterPolicy, Unr
         log: rate(firewall.log),
         allow,
         forwards: firewall.forward.iter().map(forwarded).collect(),
+        rules: rules(firewall)?,
     })
 }
 
@@ -106,6 +115,29 @@ fn forwarded(forward: &policy::Forward) -> ForwardEntry {
         comment: forward.comment.clone(),
         place: place(forward.line),
     }
+}
+
+fn rules(firewall: &policy::Firewall) -> Result<Rules, Unresolved> {
+    let active: Vec<&policy::Rule> = firewall.rule.iter().filter(|rule| rule.active).collect();
+    let mut rules = Vec::new();
+    for rule in &active {
+        let families = rule
+            .families()
+            .map_err(|error| Unresolved::Rule { line: rule.line, what: error.message().to_owned() })?;
+        rules.push(PolicyRule {
+            chain: rule.chain.clone(),
+            ipv4: families.ipv4,
+            ipv6: families.ipv6,
+            text: rule.rule.clone(),
+            comment: rule.comment.clone(),
+            place: place(rule.line),
+        });
+    }
+    let made = match firewall.backend {
+        policy::Backend::Auto | policy::Backend::Nftables => Rules::new(rules),
+        policy::Backend::Iptables => Rules::for_iptables(rules),
+    };
+    made.map_err(|problem| Unresolved::Rule { line: active[problem.index].line, what: problem.what })
 }
 
 fn place(line: usize) -> Option<String> {
@@ -179,6 +211,31 @@ mod tests {
         assert!(filter_policy(&policy, &facts).is_ok());
         policy.firewall.allow[0].service[0] = "gopher".to_owned();
         assert!(matches!(filter_policy(&policy, &facts), Err(Unresolved::Service(_))));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_loaded_is_named_by_its_line_unless_it_is_not_active_or_iptables_loads_it() {
+        let rule = |text: &str, line| policy::Rule {
+            chain: "input".to_owned(),
+            rule: text.to_owned(),
+            line,
+            ..policy::Rule::default()
+        };
+        let mut policy = Policy::default();
+        policy.firewall.rule =
+            vec![rule("-s 192.0.2.1 -j DROP", 7), rule("-m recent --update --seconds 60 -j DROP", 9)];
+        let error = filter_policy(&policy, &debian()).unwrap_err();
+        assert!(
+            error.to_string().starts_with("policy.toml:9: nf_tables has no equal of `-m recent"),
+            "{error}"
+        );
+        policy.firewall.backend = policy::Backend::Iptables;
+        assert_eq!(filter_policy(&policy, &debian()).unwrap().rules.as_slice().len(), 2);
+        policy.firewall.backend = policy::Backend::Auto;
+        policy.firewall.rule[1].active = false;
+        let filter = filter_policy(&policy, &debian()).unwrap();
+        let [only] = filter.rules.as_slice() else { panic!("{:?}", filter.rules) };
+        assert_eq!((only.place.as_deref(), only.ipv4.len(), only.ipv6.len()), (Some("policy.toml:7"), 1, 0));
     }
 
     #[test]

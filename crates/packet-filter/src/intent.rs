@@ -149,7 +149,7 @@ fn allowed(policy: &FilterPolicy, ipv6: bool, refused: Manner, facts: &impl Fact
     }
 }
 
-/// Neighbour discovery, multicast listeners and DHCPv6 answers, all from this link only.
+/// Neighbour discovery, multicast listeners and answers of `DHCPv6`, all from this link only.
 fn keeps_ipv6_going(facts: &impl Facts) -> Result<bool, Need> {
     let transport = facts.get(Field::Protocol)?;
     if transport == Some(u128::from(protocol::UDP)) {
@@ -270,7 +270,7 @@ fn interfaces(names: &[InterfaceName]) -> Ranges {
     Ranges::new(names.iter().map(|name| {
         let first = interface_number(&name.name);
         let free = 128 - 8 * name.name.len().min(15);
-        (first, if name.is_prefix { first | (1_u128 << free) - 1 } else { first })
+        (first, if name.is_prefix { first | ((1_u128 << free) - 1) } else { first })
     }))
 }
 

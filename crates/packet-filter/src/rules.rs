@@ -90,6 +90,22 @@ impl Rules {
         Ok(rules)
     }
 
+    /// The rules for a host that loads them through its `iptables-restore`, which has more of them than `nf_tables` has.
+    ///
+    /// # Errors
+    /// The first that decides by something other than a packet's fate, or jumps to nowhere or in a circle.
+    pub fn for_iptables(rules: Vec<PolicyRule>) -> Result<Self, RuleProblem> {
+        for (index, rule) in rules.iter().enumerate() {
+            for (_, one) in rule.all() {
+                let checked = fits_chain(rule, one).and_then(|()| decides(one, &rules));
+                checked.map_err(|what| RuleProblem { index, what })?;
+            }
+        }
+        let rules = Self(rules);
+        rules.check_jumps()?;
+        Ok(rules)
+    }
+
     /// All of them.
     #[must_use]
     pub fn as_slice(&self) -> &[PolicyRule] {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Admin, Allow, AllowLogin, Ipv6, Password, Policy, Sudo};
+use crate::model::{Admin, Allow, AllowLogin, Ipv6, Password, Policy, Rule, Sudo};
+use crate::nearest::nearest;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -17,6 +18,9 @@ pub(crate) fn across_fields(policy: &Policy, places: &Places) -> Vec<Problem> {
     problems.extend(nobody_may_log_in(policy, places));
     for (index, allow) in policy.firewall.allow.iter().enumerate() {
         problems.extend(refused_family(allow, index, policy.firewall.ipv6, places));
+    }
+    for (index, rule) in policy.firewall.rule.iter().enumerate().filter(|(_, rule)| rule.active) {
+        problems.extend(jump_to_nowhere(rule, index, &policy.firewall.rule, places));
     }
     problems.extend(repeated_allows(&policy.firewall.allow, places));
     problems
@@ -84,6 +88,20 @@ fn refused_family(allow: &Allow, index: usize, ipv6: Ipv6, places: &Places) -> O
     }
     (sixes > 0).then(|| Problem::warning(at(), "`ipv6 = \"reject\"` refuses the IPv6 sources of this entry"))
 }
+
+fn jump_to_nowhere(rule: &Rule, index: usize, rules: &[Rule], places: &Places) -> Option<Problem> {
+    let families = rule.families().ok()?;
+    let chains: Vec<&str> = rules.iter().filter(|rule| rule.active).map(|rule| rule.chain.as_str()).collect();
+    let target = families.jumps().find(|target| !chains.contains(target))?;
+    let at = places.span(&[&format!("firewall.rule[{index}].rule"), &format!("firewall.rule[{index}]")]);
+    let problem = Problem::error(at, format!("there is no target and no chain `{target}`"));
+    Some(match nearest(target, chains.iter().copied().chain(TARGETS)) {
+        Some(meant) => problem.label(format!("did you mean `{meant}`?")),
+        None => problem.help(format!("write a [[firewall.rule]] with `chain = \"{target}\"`")),
+    })
+}
+
+const TARGETS: [&str; 6] = ["ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "MARK"];
 
 fn repeated_allows(allows: &[Allow], places: &Places) -> Vec<Problem> {
     let alike: Vec<Allow> =

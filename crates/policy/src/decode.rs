@@ -191,11 +191,13 @@ impl Reader<'_> {
 
     fn rule(&mut self, path: &str, span: Range<usize>, table: &DeTable<'_>) -> Rule {
         let mut rule = Rule { line: self.places.line(path).unwrap_or_default(), ..Rule::default() };
+        let mut words = 0..0;
         for (key, _, value) in self.entries(table, path, &RULE) {
             match key {
                 "chain" => rule.chain = self.chain(value).unwrap_or_default(),
                 "rule" => {
                     let text = self.string(value, "rule = \"-p tcp --dport 25 -j DROP\"");
+                    words = value.span();
                     rule.rule = text.map(|text| text.text.to_owned()).unwrap_or_default();
                 }
                 "family" => rule.family = self.choice(value, key, RULE_FAMILY),
@@ -212,7 +214,24 @@ impl Reader<'_> {
                 );
             }
         }
+        // What is not loaded may be what this version does not understand.
+        if rule.active && !rule.rule.is_empty() {
+            self.words(&rule, &words);
+        }
         rule
+    }
+
+    fn words(&mut self, rule: &Rule, literal: &Range<usize>) {
+        let Err(error) = rule.families() else { return };
+        let span = crate::rule::place(self.text, literal, &rule.rule, &error);
+        let problem = Problem::error(span, error.message());
+        let first = rule.rule.split_whitespace().next().unwrap_or_default();
+        let names_chain = matches!(first, "iptables" | "ip6tables" | "-A" | "-I" | "--append" | "--insert");
+        self.problem(if names_chain {
+            problem.help("`chain` says where the rule stands: write it without `-A INPUT` before")
+        } else {
+            problem
+        });
     }
 
     fn chain(&mut self, value: &Value<'_>) -> Option<String> {

@@ -27,6 +27,7 @@ mod places;
 mod problem;
 pub mod public_key;
 mod read;
+mod rule;
 mod schema;
 pub mod services;
 mod syntax;
@@ -43,6 +44,7 @@ pub use model::{
 };
 pub use places::{Place, Places};
 pub use problem::{PolicyError, Problem, Severity, render};
+pub use rule::Families;
 pub use schema::schema;
 pub use text::{PortError, RateError};
 pub use write::{Hints, Listening, to_toml};

@@ -23,7 +23,7 @@ impl Builder<'_> {
         if !published.is_empty() {
             let jump = Verdict::Jump("forward-published".to_owned());
             let comment = "published ports, by the port that was asked for";
-            rules.push(by_state.is_published().verdict(jump).comment(comment));
+            rules.push(by_state.published().verdict(jump).comment(comment));
             self.chain("forward-published", published);
         }
         let mut names = Names::default();
@@ -54,7 +54,7 @@ impl Builder<'_> {
         for addressed in self.between(entry, name) {
             for came in ways(&RuleBuilder::new(), &inputs) {
                 for leaves in ways(&came, &outputs) {
-                    for rule in self.to_ports(entry, name, leaves.then(&addressed)) {
+                    for rule in self.ports_of(entry, name, leaves.then(&addressed)) {
                         rules.push(rule.counter().verdict(Verdict::Accept).comment(&entry.label()));
                     }
                 }
@@ -118,7 +118,7 @@ impl Builder<'_> {
     }
 
     /// The rule for the entry's ports: itself where there are none, one for each transport otherwise.
-    fn to_ports(&mut self, entry: &ForwardEntry, name: &str, rule: RuleBuilder) -> Vec<RuleBuilder> {
+    fn ports_of(&mut self, entry: &ForwardEntry, name: &str, rule: RuleBuilder) -> Vec<RuleBuilder> {
         if entry.ports.is_empty() {
             return vec![rule];
         }

@@ -157,7 +157,7 @@ impl RuleBuilder {
     }
 
     /// Goes on with a flow whose destination a NAT rule has changed, as that of a published container port.
-    pub(super) fn is_published(self) -> Self {
+    pub(super) fn published(self) -> Self {
         let mask = Expression::Bitwise(Bitwise::mask(KEY, IPS_DST_NAT.to_ne_bytes().to_vec()));
         self.with(Expression::Ct(Ct { key: CtKey::Status, direction: None, dreg: KEY }))
             .with(mask)
