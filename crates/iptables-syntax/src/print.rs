@@ -62,6 +62,20 @@ pub(crate) fn quoted(f: &mut Formatter<'_>, text: &str, escape: &str) -> fmt::Re
     f.write_char('"')
 }
 
+/// A word as it is, between `"` only where it could not be read again otherwise.
+pub(crate) struct Word<'a>(pub(crate) &'a str);
+
+impl Display for Word<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let odd = |letter: char| letter.is_ascii_whitespace() || "\"\\'".contains(letter);
+        if self.0.is_empty() || self.0.contains(odd) {
+            quoted(f, self.0, "\"\\'")
+        } else {
+            f.write_str(self.0)
+        }
+    }
+}
+
 /// The names of the bits, between commas.
 pub(crate) fn bits(f: &mut Formatter<'_>, bits: u16, names: &[&str]) -> fmt::Result {
     let mut first = true;
@@ -111,7 +125,7 @@ impl Display for Masks<'_> {
         let (address, mask): (IpAddr, IpAddr) = match self.0 {
             AddressSpec::V4 { address, mask } => ((*address).into(), (*mask).into()),
             AddressSpec::V6 { address, mask } => ((*address).into(), (*mask).into()),
-            AddressSpec::Name(name) => return f.write_str(name),
+            AddressSpec::Name(name) => return Word(name).fmt(f),
         };
         Address(address).fmt(f)?;
         match self.0.prefix() {
@@ -140,7 +154,7 @@ impl Display for Protocol {
 
 impl Display for Interface {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        Word(&self.0).fmt(f)
     }
 }
 
@@ -214,9 +228,9 @@ impl Rule {
             write!(f, " -c {} {}", counters.packets, counters.bytes)?;
         }
         match &self.target {
-            Some(Target::Goto(chain)) => write!(f, " -g {chain}"),
+            Some(Target::Goto(chain)) => write!(f, " -g {}", Word(chain)),
             Some(target) => {
-                write!(f, " -j {}", target.name())?;
+                write!(f, " -j {}", Word(target.name()))?;
                 target.print(f)
             }
             None => Ok(()),
@@ -227,9 +241,7 @@ impl Rule {
 impl Unknown {
     fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for word in &self.arguments {
-            f.write_char(' ')?;
-            let odd = |letter: char| letter.is_ascii_whitespace() || "\"\\'".contains(letter);
-            if word.is_empty() || word.contains(odd) { quoted(f, word, "\"\\'")? } else { f.write_str(word)? }
+            write!(f, " {}", Word(word))?;
         }
         Ok(())
     }
@@ -384,24 +396,38 @@ impl Target {
 impl Display for Command {
     /// Without the rule: `-I INPUT 3`.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let letter = match self {
+            Self::Append { .. } => "-A",
+            Self::Insert { .. } => "-I",
+            Self::Replace { .. } => "-R",
+            Self::DeleteNumber { .. } | Self::Delete { .. } => "-D",
+            Self::Check { .. } => "-C",
+            Self::Policy { .. } => "-P",
+            Self::NewChain { .. } => "-N",
+            Self::Flush { .. } => "-F",
+            Self::DeleteChain { .. } => "-X",
+            Self::Rename { .. } => "-E",
+            Self::Zero { .. } => "-Z",
+        };
+        f.write_str(letter)?;
+        if let Some(chain) = self.chain() {
+            write!(f, " {}", Word(chain))?;
+        }
         match self {
-            Self::Append { chain } => write!(f, "-A {chain}"),
-            Self::Insert { chain, number: 1 } => write!(f, "-I {chain}"),
-            Self::Insert { chain, number } => write!(f, "-I {chain} {number}"),
-            Self::Replace { chain, number } => write!(f, "-R {chain} {number}"),
-            Self::DeleteNumber { chain, number } => write!(f, "-D {chain} {number}"),
-            Self::Delete { chain } => write!(f, "-D {chain}"),
-            Self::Check { chain } => write!(f, "-C {chain}"),
-            Self::Policy { chain, policy } => write!(f, "-P {chain} {}", policy.name()),
-            Self::NewChain { chain } => write!(f, "-N {chain}"),
-            Self::Flush { chain: Some(chain) } => write!(f, "-F {chain}"),
-            Self::Flush { chain: None } => f.write_str("-F"),
-            Self::DeleteChain { chain: Some(chain) } => write!(f, "-X {chain}"),
-            Self::DeleteChain { chain: None } => f.write_str("-X"),
-            Self::Rename { chain, to } => write!(f, "-E {chain} {to}"),
-            Self::Zero { chain: Some(chain), number: Some(number) } => write!(f, "-Z {chain} {number}"),
-            Self::Zero { chain: Some(chain), number: None } => write!(f, "-Z {chain}"),
-            Self::Zero { chain: None, .. } => f.write_str("-Z"),
+            Self::Insert { number, .. } if *number == 1 => Ok(()),
+            Self::Insert { number, .. }
+            | Self::Replace { number, .. }
+            | Self::DeleteNumber { number, .. }
+            | Self::Zero { number: Some(number), .. } => write!(f, " {number}"),
+            Self::Policy { policy, .. } => write!(f, " {}", policy.name()),
+            Self::Rename { to, .. } => write!(f, " {}", Word(to)),
+            Self::Append { .. }
+            | Self::Delete { .. }
+            | Self::Check { .. }
+            | Self::NewChain { .. }
+            | Self::Flush { .. }
+            | Self::DeleteChain { .. }
+            | Self::Zero { number: None, .. } => Ok(()),
         }
     }
 }

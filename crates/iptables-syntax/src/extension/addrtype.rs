@@ -3,7 +3,7 @@
 use crate::Negatable;
 use crate::parse::Failure;
 use crate::parse::options::{Args, Kind, flag, value};
-use crate::{Match, print};
+use crate::{Family, Match, print};
 use std::fmt::{self, Formatter};
 
 /// Kinds of addresses, as the routing table has them. At least one of the two is there.
@@ -67,9 +67,18 @@ pub(crate) const KIND: Kind = Kind::matching(
 )
 .one_of(1 << SOURCE | 1 << DESTINATION);
 
+/// BROADCAST, BLACKHOLE, and PROHIBIT and all behind it.
+const NOT_IPV6: u16 = 1 << 3 | 1 << 6 | 0xff00;
+
 fn types(args: &Args<'_>, id: u8) -> Result<Option<Negatable<AddressTypes>>, Failure> {
     let Some(used) = args.get(id) else { return Ok(None) };
     let bits = args.bits(used, args.text(used), &AddressTypes::NAMES, "kinds of addresses")?;
+    if args.family == Family::Ipv6 && bits & NOT_IPV6 != 0 {
+        return Err(args.expected(
+            used,
+            "kinds that IPv6 has (UNSPEC, UNICAST, LOCAL, ANYCAST, MULTICAST, UNREACHABLE)",
+        ));
+    }
     Ok(Some(used.with(AddressTypes(bits))))
 }
 

@@ -110,8 +110,8 @@ fn zone(args: &Args<'_>, used: &Used) -> Result<Option<CtZone>, Failure> {
 impl Ct {
     pub(crate) fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
         print::flag(f, "--notrack", self.notrack)?;
-        print::value(f, "--helper", self.helper.as_deref())?;
-        print::value(f, "--timeout", self.timeout.as_deref())?;
+        print::value(f, "--helper", self.helper.as_deref().map(print::Word))?;
+        print::value(f, "--timeout", self.timeout.as_deref().map(print::Word))?;
         if let Some(events) = self.events {
             f.write_str(" --ctevents ")?;
             print::bits(f, events.0, &CtEvents::NAMES)?;

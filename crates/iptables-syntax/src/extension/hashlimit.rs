@@ -224,7 +224,9 @@ impl Hashlimit {
             }
             HashRate::Bytes(rate) => {
                 let bytes = rate.bytes_per_second();
-                let exact = |unit: u64| bytes >= unit && cost(bytes & !(unit - 1)) == rate.cost;
+                // The original masks with 32 bits, which takes the higher ones away, too.
+                let exact =
+                    |unit: u64| bytes >= unit && cost(bytes & u64::from(!saturate32(unit - 1))) == rate.cost;
                 let (unit, name) = UNITS.into_iter().find(|(unit, _)| exact(*unit)).unwrap_or((1, ""));
                 write!(f, " {}{name}b/s", bytes / unit)?;
                 if let Some(burst) = self.burst {
@@ -239,7 +241,7 @@ impl Hashlimit {
             f.write_str(" --hashlimit-mode ")?;
             print::bits(f, modes, &MODES)?;
         }
-        write!(f, " --hashlimit-name {}", self.name)?;
+        write!(f, " --hashlimit-name {}", print::Word(&self.name))?;
         print::value(f, "--hashlimit-htable-size", self.size)?;
         print::value(f, "--hashlimit-htable-max", self.maximum)?;
         print::value(f, "--hashlimit-htable-gcinterval", self.gc_interval)?;

@@ -32,7 +32,7 @@ fn range(args: &Args<'_>, id: u8) -> Result<Option<Negatable<Interval<IpAddr>>>,
     let ends = address(first, args.family).zip(address(last, args.family));
     let (first, last) = args.require(used, ends, "two addresses with '-' between them")?;
     if first > last {
-        return Err(args.expected(used, "a range of addresses that begins before it ends"));
+        args.odd.borrow_mut().push(format!("the range {text} ends before it begins: it holds nothing"));
     }
     Ok(Some(used.with(Interval { first, last })))
 }

@@ -1,5 +1,6 @@
 //! `-j LOG`: a line in the kernel's log.
 
+use super::comment::cut;
 use crate::parse::options::{Kind, flag, value};
 use crate::{Target, print};
 use std::fmt::{self, Formatter};
@@ -7,7 +8,7 @@ use std::fmt::{self, Formatter};
 /// A line in the kernel's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
-    /// `--log-prefix`, at most 29 bytes; empty: none.
+    /// `--log-prefix`, of which the kernel keeps 29 bytes; empty: none.
     pub prefix: String,
     /// `--log-level`: 0 (emerg) to 7 (debug); 4 (warning) when it is left out.
     pub level: u8,
@@ -65,9 +66,9 @@ pub(crate) const TARGET: Kind = Kind::target(
         };
         let prefix = match args.get(1) {
             Some(used) => {
-                let text = Some(args.text(used))
-                    .filter(|text| (1..=29).contains(&text.len()) && !text.contains('\n'));
-                args.require(used, text, "a prefix of 1 to 29 bytes on one line")?.to_owned()
+                let text =
+                    Some(cut(args.text(used), 29)).filter(|text| !text.is_empty() && !text.contains('\n'));
+                args.require(used, text, "a prefix on one line")?.to_owned()
             }
             None => String::new(),
         };

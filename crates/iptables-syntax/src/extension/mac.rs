@@ -48,7 +48,7 @@ impl Display for MacAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Address([a, b, c, d, e, g]) => write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}"),
-            Self::Unreadable(text) => f.write_str(text),
+            Self::Unreadable(text) => print::Word(text).fmt(f),
         }
     }
 }

@@ -92,7 +92,7 @@ impl Display for OwnerId {
         match self {
             Self::Numbers(Interval { first, last }) if first == last => write!(f, "{first}"),
             Self::Numbers(Interval { first, last }) => write!(f, "{first}-{last}"),
-            Self::Name(name) => f.write_str(name),
+            Self::Name(name) => print::Word(name).fmt(f),
         }
     }
 }

@@ -118,7 +118,13 @@ fn read(args: &Args<'_>) -> Result<Match, Failure> {
 
 /// Takes one option into an element; an option counts once in each.
 fn set(args: &Args<'_>, used: &Used, element: &mut PolicyElement) -> Result<(), Failure> {
-    let address = || args.require(used, with_mask(args.text(used), args.family), address_of(args.family));
+    let address = || {
+        args.require(
+            used,
+            with_mask(args.text(used), args.family).filter(|address| address.prefix().is_some()),
+            address_of(args.family),
+        )
+    };
     let twice = match used.id {
         3 => element.reqid.replace(used.with(args.u32(used)?)).is_some(),
         4 => element.spi.replace(used.with(args.u32(used)?)).is_some(),

@@ -139,6 +139,6 @@ impl Recent {
             Side::Source => "rsource",
             Side::Destination => "rdest",
         };
-        write!(f, " --name {} --mask {} --{side}", self.name, Address(self.mask))
+        write!(f, " --name {} --mask {} --{side}", print::Word(&self.name), Address(self.mask))
     }
 }

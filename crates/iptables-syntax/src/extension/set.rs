@@ -143,7 +143,7 @@ fn counted(args: &Args<'_>, first: u8) -> Result<Option<Counted>, Failure> {
 
 impl SetUse {
     fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, " {}", self.name)?;
+        write!(f, " {}", print::Word(&self.name))?;
         for (index, part) in self.parts.iter().enumerate() {
             f.write_char(if index == 0 { ' ' } else { ',' })?;
             f.write_str(match part {

@@ -57,12 +57,16 @@ pub(crate) const KIND: Kind = Kind::matching(
             return Err(args.expected(algorithm, "bm or kmp"));
         }
         let number = |id, default| args.get(id).map_or(Ok(default), |used: &Used| args.u16(used));
+        let (from, to) = (number(FROM, 0)?, number(TO, u16::MAX)?);
+        if from > to {
+            return Err(args.wrong("the search ends before it begins: expected --from at most --to"));
+        }
         Ok(Match::String(Box::new(StringMatch {
             negated: used.negated,
             pattern,
             algorithm: args.text(algorithm).to_owned(),
-            from: number(FROM, 0)?,
-            to: number(TO, u16::MAX)?,
+            from,
+            to,
             ignore_case: args.flag(ICASE),
         })))
     },

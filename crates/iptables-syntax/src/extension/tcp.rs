@@ -56,8 +56,8 @@ pub(crate) const KIND: Kind = Kind::matching(
             return Err(args.wrong("tcp looks at one protocol: expected -p tcp"));
         }
         let mut tcp = Tcp {
-            source_ports: args.ports(SOURCE)?,
-            destination_ports: args.ports(DESTINATION)?,
+            source_ports: args.ordered_ports(SOURCE)?,
+            destination_ports: args.ordered_ports(DESTINATION)?,
             ..Tcp::default()
         };
         for used in args.all() {

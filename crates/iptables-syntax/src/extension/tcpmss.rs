@@ -26,7 +26,11 @@ pub(crate) const KIND: Kind = Kind::matching("tcpmss", &[value("mss", 0).not()],
         return Err(args.wrong("tcpmss looks at TCP: expected -p tcp"));
     }
     let used = args.get(0).ok_or_else(|| args.wrong("expected --mss"))?;
-    Ok(Match::Tcpmss(Tcpmss { mss: used.with(args.interval16(used)?) }))
+    let mss = args.interval16(used)?;
+    if mss.first > mss.last {
+        return Err(args.expected(used, "a range that begins before it ends"));
+    }
+    Ok(Match::Tcpmss(Tcpmss { mss: used.with(mss) }))
 })
 .required(1);
 

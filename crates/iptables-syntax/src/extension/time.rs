@@ -18,7 +18,7 @@ pub struct Time {
     pub week_days: Option<u8>,
     /// `--datestart`.
     pub date_start: Option<DateTime>,
-    /// `--datestop`.
+    /// `--datestop`; `None`: 2038-01-19T03:14:07, the last one that there is, as which it is printed.
     pub date_stop: Option<DateTime>,
     /// `--kerneltz`: the kernel's time zone instead.
     pub kernel_time_zone: bool,
@@ -41,6 +41,8 @@ const KERNEL_TIME_ZONE: u8 = 7;
 const UTC: u8 = 8;
 
 const LAST_SECOND: u32 = 86_399;
+/// What `iptables` prints where no date is given: 2038-01-19T03:14:07.
+const LAST_DATE: DateTime = DateTime(i32::MAX.unsigned_abs());
 const ALL_MONTH_DAYS: u32 = 0xffff_fffe;
 const ALL_WEEK_DAYS: u8 = 0xfe;
 const DAYS: [&str; 8] = ["", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -79,7 +81,7 @@ fn read(args: &Args<'_>) -> Result<Match, Failure> {
         month_days: args.get(MONTH_DAYS).map(|used| month_days(args, used)).transpose()?,
         week_days: args.get(WEEK_DAYS).map(|used| week_days(args, used)).transpose()?,
         date_start: date(DATE_START)?.filter(|date| date.0 != 0),
-        date_stop: date(DATE_STOP)?.filter(|date| date.0 != 0),
+        date_stop: date(DATE_STOP)?.filter(|date| date.0 != 0 && *date != LAST_DATE),
         kernel_time_zone: args.flag(KERNEL_TIME_ZONE),
         contiguous: args.flag(CONTIGUOUS),
     };
@@ -189,7 +191,7 @@ impl Time {
             print::bits(f, days.into(), &DAYS)?;
         }
         print::value(f, "--datestart", self.date_start)?;
-        print::value(f, "--datestop", self.date_stop)?;
+        print::value(f, "--datestop", Some(self.date_stop.unwrap_or(LAST_DATE)))?;
         print::flag(f, "--kerneltz", self.kernel_time_zone)?;
         print::flag(f, "--contiguous", self.contiguous)
     }

@@ -23,7 +23,7 @@ pub(crate) const KIND: Kind = Kind::matching(
         value("destination-port", 1).not(),
     ],
     |args| {
-        if !args.is_protocol(&[17, 136]) {
+        if !args.is_protocol(&[17]) {
             return Err(args.wrong("udp looks at one protocol: expected -p udp"));
         }
         Ok(Match::Udp(Udp { source_ports: args.ports(0)?, destination_ports: args.ports(1)? }))

@@ -230,10 +230,16 @@ impl<'r> Args<'r> {
         };
         let (first, last) =
             self.require(used, interval, &format!("a number from 0 to {max}, or two with ':' between them"))?;
-        if first > last {
-            return Err(self.expected(used, "a range that begins before it ends"));
-        }
+        self.empty_range(used, first > last);
         Ok(Interval { first, last })
+    }
+
+    /// Tells of a range that holds nothing.
+    fn empty_range(&self, used: &Used, empty: bool) {
+        if empty {
+            let text = self.text(used);
+            self.odd.borrow_mut().push(format!("the range {text} ends before it begins: it holds nothing"));
+        }
     }
 
     pub(crate) fn interval16(&self, used: &Used) -> Result<Interval<u16>, Failure> {
@@ -244,12 +250,26 @@ impl<'r> Args<'r> {
     /// Ports, by numbers or names. All ports are no condition.
     pub(crate) fn ports(&self, id: u8) -> Result<Option<Negatable<PortRange>>, Failure> {
         let Some(used) = self.get(id) else { return Ok(None) };
-        let range = self.port_range(used)?;
-        let all = range.first == 0 && range.last == u16::MAX && !used.negated;
-        Ok((!all).then(|| used.with(range)))
+        let range = self.any_port_range(used)?;
+        self.empty_range(used, range.first > range.last);
+        Ok(condition(used, range))
+    }
+
+    /// The same, where a range must begin before it ends.
+    pub(crate) fn ordered_ports(&self, id: u8) -> Result<Option<Negatable<PortRange>>, Failure> {
+        let Some(used) = self.get(id) else { return Ok(None) };
+        Ok(condition(used, self.port_range(used)?))
     }
 
     pub(crate) fn port_range(&self, used: &Used) -> Result<PortRange, Failure> {
+        let range = self.any_port_range(used)?;
+        if range.first > range.last {
+            return Err(self.expected(used, "a range of ports that begins before it ends"));
+        }
+        Ok(range)
+    }
+
+    fn any_port_range(&self, used: &Used) -> Result<PortRange, Failure> {
         let text = self.text(used);
         let range = match text.split_once(':') {
             None => number::port(text).map(Interval::one),
@@ -259,15 +279,11 @@ impl<'r> Args<'r> {
                 first.zip(last).map(|(first, last)| Interval { first, last })
             }
         };
-        let range = self.require(
+        self.require(
             used,
             range,
             "a port from 0 to 65535 or the name of a service, or two with ':' between them",
-        )?;
-        if range.first > range.last {
-            return Err(self.expected(used, "a range of ports that begins before it ends"));
-        }
-        Ok(range)
+        )
     }
 
     /// `value[/mask]`.
@@ -282,7 +298,8 @@ impl<'r> Args<'r> {
     /// An address, with or without a mask.
     pub(crate) fn address(&self, id: u8) -> Result<Option<Negatable<AddressSpec>>, Failure> {
         let Some(used) = self.get(id) else { return Ok(None) };
-        let address = address::with_mask(self.text(used), self.family);
+        let address =
+            address::with_mask(self.text(used), self.family).filter(|address| address.prefix().is_some());
         Ok(Some(used.with(self.require(used, address, address_of(self.family))?)))
     }
 
@@ -330,6 +347,11 @@ impl<'r> Args<'r> {
     pub(crate) fn is_protocol(&self, numbers: &[u8]) -> bool {
         self.protocol.is_some_and(|protocol| !protocol.negated && numbers.contains(&protocol.value.0))
     }
+}
+
+fn condition(used: &Used, range: PortRange) -> Option<Negatable<PortRange>> {
+    let all = range.first == 0 && range.last == u16::MAX && !used.negated;
+    (!all).then(|| used.with(range))
 }
 
 pub(crate) fn split_mask(text: &str) -> (&str, Option<&str>) {

@@ -1,5 +1,6 @@
 //! The words of a line as a command and a rule: what `getopt` and `libxtables` make of them.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 
 use super::number::{leading, number, protocol};
@@ -27,6 +28,8 @@ pub(crate) struct Scratch<'a> {
     pub(crate) words: Vec<Word<'a>>,
     used: Vec<Used>,
     loaded: Vec<Loaded>,
+    /// Words that extensions keep verbatim, each with its extension.
+    kept: Vec<(usize, usize)>,
     pub(crate) odd: RefCell<Vec<String>>,
 }
 
@@ -34,17 +37,19 @@ pub(crate) struct Scratch<'a> {
 #[derive(Clone, Copy)]
 struct Loaded {
     kind: What,
-    /// The word of its name; of the option, where a protocol loaded it.
+    /// The word of its name, and where in it; of the option, where a protocol loaded it.
     word: usize,
-    /// The words that it keeps verbatim.
+    skip: usize,
+    /// The word behind its name.
     first: usize,
-    end: usize,
 }
 
 #[derive(Clone, Copy)]
 enum What {
     Known(&'static Kind),
     Match,
+    /// A match that goes with the protocol and is not known.
+    Protocol(&'static str),
     /// A target, or the chain of that name, as long as it has no options.
     Target,
     /// A verdict or `-g`: it has no options at all.
@@ -60,11 +65,13 @@ pub(crate) fn line(
 ) -> Result<Line, Failure> {
     scratch.used.clear();
     scratch.loaded.clear();
-    let Scratch { words, used, loaded, odd } = scratch;
+    scratch.kept.clear();
+    let Scratch { words, used, loaded, kept, odd } = scratch;
     let mut reader = Reader {
         words,
         used,
         loaded,
+        kept,
         odd,
         at: first,
         negated: None,
@@ -86,6 +93,7 @@ struct Reader<'r, 'a> {
     words: &'r [Word<'a>],
     used: &'r mut Vec<Used>,
     loaded: &'r mut Vec<Loaded>,
+    kept: &'r mut Vec<(usize, usize)>,
     odd: &'r RefCell<Vec<String>>,
     at: usize,
     /// The `!` that waits for its option.
@@ -237,12 +245,9 @@ impl<'r> Reader<'r, '_> {
     fn read(&mut self) -> Result<(), Failure> {
         while let Some(word) = self.words.get(self.at) {
             let text: &str = &word.text;
-            if self.keeps_verbatim(text) {
+            if let Some(owner) = self.keeper(text) {
+                self.kept.push((owner, self.at));
                 self.at += 1;
-                let end = self.at;
-                if let Some(loaded) = self.loaded.last_mut() {
-                    loaded.end = end;
-                }
                 continue;
             }
             if text == "!" {
@@ -279,34 +284,30 @@ impl<'r> Reader<'r, '_> {
         Failure::at(self.at, message.to_owned())
     }
 
-    /// Whether the word belongs to an extension that is not known: all do, up to an option of the rule itself.
-    fn keeps_verbatim(&mut self, text: &str) -> bool {
-        let Some(last) = self.loaded.last_mut() else { return false };
-        match last.kind {
-            What::Known(_) | What::Verdict => return false,
-            What::Match => {}
-            // The first word behind a chain or a target must be an option of it.
-            What::Target if last.end > last.first => {}
-            What::Target => {
-                let next = if text == "!" {
-                    self.words.get(self.at + 1).map(|word| &*word.text)
-                } else {
-                    Some(text)
-                };
-                if !next.is_some_and(|next| next.starts_with("--")) {
-                    return false;
-                }
-                // What an option of a match before it can be is no option of the target.
-                if next.is_some_and(|next| self.find(next.get(2..).unwrap_or("")).is_some()) {
-                    return false;
-                }
-            }
+    /// The extension that is not known to which the word belongs: all do, up to an option of the rule itself.
+    fn keeper(&self, text: &str) -> Option<usize> {
+        let unknown = |loaded: &Loaded| matches!(loaded.kind, What::Match | What::Protocol(_) | What::Target);
+        let owner = self.loaded.iter().rposition(unknown)?;
+        let Loaded { kind, first, .. } = *self.loaded.get(owner)?;
+        let option = if text == "!" { self.words.get(self.at + 1).map(|word| &*word.text)? } else { text };
+        if self.negated.is_some() || core(option).is_some() {
+            return None;
         }
-        if text == "!" {
-            let next = self.words.get(self.at + 1);
-            return next.is_some_and(|next| core(&next.text).is_none());
+        if self.at > first && self.kept.last() == Some(&(owner, self.at - 1)) {
+            return Some(owner);
         }
-        core(text).is_none()
+        if self.at == first && matches!(kind, What::Match) {
+            return Some(owner);
+        }
+        // Elsewhere, and behind what may be a chain, options alone do, and those that nobody else has.
+        let name = option.strip_prefix("--").filter(|name| !name.is_empty())?;
+        let known = self.find(name).is_some() || self.protocol_has(name);
+        (!known).then_some(owner)
+    }
+
+    fn protocol_has(&self, name: &str) -> bool {
+        let name = name.split('=').next().unwrap_or(name);
+        self.protocol_kind().is_some_and(|kind| kind.options.iter().any(|option| option.name == name))
     }
 
     /// The option of a loaded extension, of the latest first.
@@ -345,6 +346,16 @@ impl<'r> Reader<'r, '_> {
             return self.core(*option, skip);
         }
         self.unload_protocol();
+        if let Some(name) = self.foreign_protocol() {
+            let first = self.at;
+            self.loaded.push(Loaded { kind: What::Protocol(name), word: first, skip: 0, first });
+            self.kept.push((self.loaded.len() - 1, first));
+            if let Some(bang) = self.negated.take() {
+                self.kept.insert(self.kept.len() - 1, (self.loaded.len() - 1, bang));
+            }
+            self.at += 1;
+            return Ok(());
+        }
         Err(self.here(&format!("no extension of this rule has an option --{name}")))
     }
 
@@ -364,34 +375,43 @@ impl<'r> Reader<'r, '_> {
         found
     }
 
-    /// `-p tcp --dport 22` needs no `-m tcp`.
-    fn load_protocol(&mut self) -> bool {
-        let Some(Negatable { negated: false, value }) = self.rule.protocol else { return false };
+    /// The match that goes with the protocol of the rule.
+    fn protocol_kind(&self) -> Option<&'static Kind> {
+        let Some(Negatable { negated: false, value }) = self.rule.protocol else { return None };
         let name = match value.0 {
             1 => "icmp",
             6 => "tcp",
             17 => "udp",
             58 => "icmp6",
             132 => "sctp",
+            _ => return None,
+        };
+        match_kind(name).filter(|kind| kind.family.is_none_or(|family| family == self.family))
+    }
+
+    /// The match of a protocol that has one which this crate does not know, as long as it is not loaded.
+    fn foreign_protocol(&self) -> Option<&'static str> {
+        let Some(Negatable { negated: false, value }) = self.rule.protocol else { return None };
+        let name = match value.0 {
             33 => "dccp",
             50 => "esp",
             51 => "ah",
+            108 => "ipcomp",
             135 => "mh",
-            _ => return false,
+            _ => return None,
         };
-        let kind = match_kind(name);
-        let same = |loaded: &Loaded| match (loaded.kind, kind) {
-            (What::Known(other), Some(kind)) => std::ptr::eq(other, kind),
-            _ => false,
-        };
+        let loaded = self.loaded.iter().any(|loaded| matches!(loaded.kind, What::Protocol(_)));
+        (!loaded).then_some(name)
+    }
+
+    /// `-p tcp --dport 22` needs no `-m tcp`.
+    fn load_protocol(&mut self) -> bool {
+        let Some(kind) = self.protocol_kind() else { return false };
+        let same = |loaded: &Loaded| matches!(loaded.kind, What::Known(other) if std::ptr::eq(other, kind));
         if self.loaded.iter().any(same) || self.matches >= MAXIMUM_MATCHES {
             return false;
         }
-        let Some(kind) = kind else { return false };
-        if kind.family.is_some_and(|family| family != self.family) {
-            return false;
-        }
-        self.loaded.push(Loaded { kind: What::Known(kind), word: self.at, first: self.at, end: self.at });
+        self.loaded.push(Loaded { kind: What::Known(kind), word: self.at, skip: 0, first: self.at });
         true
     }
 
@@ -420,7 +440,9 @@ impl<'r> Reader<'r, '_> {
             if inline {
                 value.skip = name + 3;
             } else {
-                negated = negated.or(self.inner_bang());
+                if option.invert && self.mode == Mode::Lenient {
+                    negated = negated.or(self.inner_bang());
+                }
                 value.word = self.at;
                 self.at += 1;
             }
@@ -444,11 +466,11 @@ impl<'r> Reader<'r, '_> {
         Ok(())
     }
 
-    /// `--dport ! 22`, as it was once written.
+    /// `--dport ! 22`, as it was once written. A `!` between quotes is a value.
     fn inner_bang(&mut self) -> Option<usize> {
         let bang = self.at;
-        let inner =
-            self.words.get(bang).is_some_and(|word| word.text == "!") && self.words.get(bang + 1).is_some();
+        let inner = self.words.get(bang).is_some_and(|word| matches!(word.text, Cow::Borrowed("!")))
+            && self.words.get(bang + 1).is_some();
         if inner {
             self.odd
                 .borrow_mut()
@@ -599,7 +621,7 @@ impl<'r> Reader<'r, '_> {
                 self.only_once(self.jump.is_some(), word)?;
                 let chain = self.chain(value)?;
                 self.jump = Some(Jump::Verdict(Target::Goto(chain)));
-                self.loaded.push(Loaded { kind: What::Verdict, word, first: self.at, end: self.at });
+                self.load(What::Verdict, value)?;
             }
             Core::Counters => self.counters(value)?,
             Core::Table => {
@@ -741,7 +763,8 @@ impl<'r> Reader<'r, '_> {
 
     fn load_match(&mut self, value: Value) -> Result<(), Failure> {
         let name = self.text(value);
-        if name.is_empty() || name.len() > 28 {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if !(1..=28).contains(&name.len()) || name.starts_with('-') || !name.bytes().all(letter) {
             return Err(Failure::at(value.word, format!("expected the name of a match, found \"{name}\"")));
         }
         self.matches += 1;
@@ -759,7 +782,7 @@ impl<'r> Reader<'r, '_> {
             let family = if *family == Family::Ipv4 { "IPv4" } else { "IPv6" };
             return Err(Failure::at(value.word, format!("{name} is for {family}")));
         }
-        self.loaded.push(Loaded { kind, word: value.word, first: self.at, end: self.at });
+        self.loaded.push(Loaded { kind, word: value.word, skip: value.skip, first: self.at });
         Ok(())
     }
 
@@ -807,8 +830,11 @@ pub(crate) fn policy(text: &str) -> Option<ChainPolicy> {
 impl<'r> Reader<'r, '_> {
     /// What was read, as a rule.
     fn finish(mut self) -> Result<Line, Failure> {
-        let count =
-            self.loaded.iter().filter(|loaded| matches!(loaded.kind, What::Known(_) | What::Match)).count();
+        let count = self
+            .loaded
+            .iter()
+            .filter(|loaded| matches!(loaded.kind, What::Known(_) | What::Match | What::Protocol(_)))
+            .count();
         let mut rule = std::mem::take(&mut self.rule);
         rule.matches.reserve_exact(count);
         let mut target = None;
@@ -816,9 +842,11 @@ impl<'r> Reader<'r, '_> {
             let Some(loaded) = self.loaded.get(owner).copied() else { break };
             match loaded.kind {
                 What::Known(kind) => self.build(owner, loaded, kind, &mut rule, &mut target)?,
-                What::Match => rule.matches.push(crate::Match::Unknown(self.verbatim(loaded))),
+                What::Match | What::Protocol(_) => {
+                    rule.matches.push(crate::Match::Unknown(self.verbatim(owner, loaded)));
+                }
                 What::Target => {
-                    let unknown = self.verbatim(loaded);
+                    let unknown = self.verbatim(owner, loaded);
                     let chain = unknown.arguments.is_empty() && !is_foreign_target(&unknown.name);
                     target = Some(if chain { Target::Jump(unknown.name) } else { Target::Unknown(unknown) });
                 }
@@ -893,20 +921,16 @@ impl<'r> Reader<'r, '_> {
     }
 
     /// The words of an extension that is not known.
-    fn verbatim(&self, loaded: Loaded) -> Unknown {
-        let text = |word: &Word<'_>| word.text.clone().into_owned();
-        let name = self.words.get(loaded.word).map(|word| {
-            match word.text.strip_prefix("-j").or(word.text.strip_prefix("-m")) {
-                Some(name) => name.to_owned(),
-                None => word
-                    .text
-                    .split_once('=')
-                    .filter(|_| word.text.starts_with("--"))
-                    .map_or_else(|| text(word), |(_, name)| name.to_owned()),
-            }
-        });
-        let arguments = self.words.get(loaded.first..loaded.end).unwrap_or(&[]).iter().map(text).collect();
-        Unknown { name: name.unwrap_or_default(), arguments }
+    fn verbatim(&self, owner: usize, loaded: Loaded) -> Unknown {
+        let kept = self.kept.iter().filter(|(keeper, _)| *keeper == owner);
+        let name = match loaded.kind {
+            What::Protocol(name) => name,
+            _ => self.text(Value { word: loaded.word, skip: loaded.skip }),
+        };
+        Unknown {
+            name: name.to_owned(),
+            arguments: kept.map(|(_, word)| self.text(Value { word: *word, skip: 0 }).to_owned()).collect(),
+        }
     }
 
     /// What was used of a known extension, as it was written.
