@@ -6,9 +6,9 @@
 use std::fmt::Write as _;
 
 use nf_tables::{
-    Chain, ChainKind, CmpOp, CtDirection, Data, Dynset, DynsetOp, Expression, Family, IcmpxCode, Limit, Log,
-    Lookup, MapData, NatKind, Objref, Policy, QuotaFlags, RangeOp, Reject, Rule, Set, SetDump, SetFlags,
-    TableDump, Verdict,
+    Chain, ChainKind, CmpOp, CtDirection, CtKey, Data, Dynset, DynsetOp, Expression, Family, IcmpxCode,
+    Limit, Log, Lookup, MapData, NatKind, Objref, Policy, QuotaFlags, RangeOp, Reject, Rule, Set, SetDump,
+    SetFlags, TableDump, Verdict,
 };
 
 use crate::decide::operator;
@@ -213,6 +213,12 @@ fn words_of(
         }
         Statement::Store { value, into } => {
             let (name, kinds) = operand::name(context, value, needs);
+            let kinds = match into {
+                // What is written is in the machine's order.
+                Target::Meta(key) => vec![operand::meta_kind(*key)],
+                Target::Ct(CtKey::Mark) => vec![Kind::Mark],
+                Target::Ct(_) | Target::Payload(..) | Target::Exthdr => kinds,
+            };
             let stored = operand::constant(value, &kinds).unwrap_or(name);
             match into {
                 Target::Meta(key) => format!("{} set {stored}", operand::meta_name(*key)),

@@ -4,17 +4,19 @@
 //! every distribution's kernel has are used: comment, conntrack, hashlimit, hl, icmp, icmp6, iprange, limit, LOG, multiport,
 //! REJECT, tcp, udp.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Subnets, Ipv6Subnets};
+use iptables_syntax::{Family, Target};
 
 use crate::policy::{
     Allow, FilterPolicy, ForwardEntry, InterfaceName, Ipv6, LogRate, PINGS_PER_SECOND, Per, PortRange,
     Refusal, Transport,
 };
 use crate::ranges::{Ranges, addresses};
+use crate::rules::BASE_CHAINS;
 
 /// The chains of the table `filter`, for one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,14 +39,16 @@ pub fn iptables_save(policy: &FilterPolicy) -> (String, String) {
 /// The policy as chains of the table `filter`, for IPv4 or for IPv6.
 #[must_use]
 pub fn iptables_export(policy: &FilterPolicy, ipv6: bool) -> IptablesExport {
-    let mut writer = Writer { policy, ipv6, chains: Vec::new(), names: Names::default() };
+    let mut writer =
+        Writer { policy, ipv6, chains: Vec::new(), names: Names::default(), own: BTreeMap::new() };
+    writer.own_names();
     writer.input();
     writer.forward();
     let mut hooks = vec![("INPUT", INPUT.to_owned()), ("FORWARD", FORWARD.to_owned())];
-    if ipv6 && policy.ipv6 == Ipv6::Reject {
-        writer.output();
+    if writer.output() {
         hooks.push(("OUTPUT", OUTPUT.to_owned()));
     }
+    writer.own_chains();
     IptablesExport { chains: writer.chains, hooks }
 }
 
@@ -83,6 +87,8 @@ struct Writer<'p> {
     ipv6: bool,
     chains: Vec<(String, Vec<String>)>,
     names: Names,
+    /// The chains of the policy's own rules, by their names there.
+    own: BTreeMap<&'p str, String>,
 }
 
 impl<'p> Writer<'p> {
@@ -102,7 +108,9 @@ impl<'p> Writer<'p> {
             rules.extend(icmpv6([1, 2, 3, 4], "", ""));
         }
         rules.push(INVALID.to_owned());
-        rules.extend(self.icmp());
+        rules.extend(self.link());
+        rules.extend(self.own_jump("input"));
+        rules.extend(self.ping());
         for (transport, name) in [(Transport::Tcp, "tcp"), (Transport::Udp, "udp")] {
             let allowed = self.allowed(transport, name);
             if !allowed.is_empty() {
@@ -117,24 +125,26 @@ impl<'p> Writer<'p> {
         self.chains[at].1 = rules;
     }
 
-    /// Ping, and what IPv6 does not work without.
-    fn icmp(&self) -> Vec<String> {
+    /// What IPv6 does not work without on its link.
+    fn link(&self) -> Vec<String> {
         let mut rules = Vec::new();
         if self.ipv6 {
             rules.extend(icmpv6([133, 134, 135, 136], "", " -m hl --hl-eq 255"));
             rules.extend(icmpv6([130, 131, 132, 143], "-s fe80::/10 ", ""));
             rules.push("-s fe80::/10 -d fe80::/10 -p udp -m udp --dport 546 -j ACCEPT".to_owned());
         }
-        if self.policy.ping {
-            let echo_request = if self.ipv6 {
-                "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
-            } else {
-                "-p icmp -m icmp --icmp-type 8"
-            };
-            let rate = PINGS_PER_SECOND;
-            rules.push(format!("{echo_request} -m limit --limit {rate}/sec --limit-burst {rate} -j ACCEPT"));
-        }
         rules
+    }
+
+    fn ping(&self) -> Option<String> {
+        let echo_request = if self.ipv6 {
+            "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
+        } else {
+            "-p icmp -m icmp --icmp-type 8"
+        };
+        let rate = PINGS_PER_SECOND;
+        let rule = format!("{echo_request} -m limit --limit {rate}/sec --limit-burst {rate} -j ACCEPT");
+        self.policy.ping.then_some(rule)
     }
 
     fn forward(&mut self) {
@@ -143,6 +153,7 @@ impl<'p> Writer<'p> {
         if !(self.ipv6 && self.policy.ipv6 == Ipv6::Reject) {
             rules.push(ESTABLISHED.to_owned());
             rules.push(INVALID.to_owned());
+            rules.extend(self.own_jump("forward"));
             let published = self.published();
             if !published.is_empty() {
                 rules.push(format!("-m conntrack --ctstate DNAT -j {PUBLISHED}"));
@@ -221,12 +232,70 @@ impl<'p> Writer<'p> {
         rules
     }
 
-    /// IPv6 out of this host, when it is refused whole.
-    fn output(&mut self) {
+    /// What leaves this host: the policy's own rules, or IPv6 refused whole. Gives whether there is anything to say.
+    fn output(&mut self) -> bool {
+        let refuses = self.ipv6 && self.policy.ipv6 == Ipv6::Reject;
+        let own = self.own_jump("output");
+        if !refuses && own.is_none() {
+            return false;
+        }
         let at = self.begin(OUTPUT);
         let mut rules = vec!["-o lo -j ACCEPT".to_owned()];
-        rules.extend(self.refusal(Refusal::Reject, false));
+        if refuses {
+            rules.extend(self.refusal(Refusal::Reject, false));
+        } else {
+            rules.push(ESTABLISHED.to_owned());
+            rules.extend(own);
+        }
         self.chains[at].1 = rules;
+        true
+    }
+
+    const fn family(&self) -> Family {
+        if self.ipv6 { Family::Ipv6 } else { Family::Ipv4 }
+    }
+
+    /// Names the chains of the policy's own rules.
+    fn own_names(&mut self) {
+        for rule in self.policy.rules.as_slice() {
+            if !rule.of(self.family()).is_empty() && !self.own.contains_key(rule.chain.as_str()) {
+                let name = self.names.chain(&format!("gabion-own-{}", slug(&rule.chain)));
+                self.own.insert(&rule.chain, name);
+            }
+        }
+        // A chain that has no rules in this family may be jumped to all the same.
+        for rule in self.policy.rules.as_slice() {
+            if !BASE_CHAINS.contains(&rule.chain.as_str()) && !self.own.contains_key(rule.chain.as_str()) {
+                let name = self.names.chain(&format!("gabion-own-{}", slug(&rule.chain)));
+                self.own.insert(&rule.chain, name);
+            }
+        }
+    }
+
+    fn own_jump(&self, chain: &str) -> Option<String> {
+        self.own.get(chain).map(|name| format!("-j {name}"))
+    }
+
+    /// The policy's own rules, as they are.
+    fn own_chains(&mut self) {
+        let policy = self.policy;
+        for (chain, name) in self.own.clone() {
+            let at = self.begin(&name);
+            let rules = policy.rules.as_slice().iter().filter(|rule| rule.chain == chain);
+            let mut texts = Vec::new();
+            for rule in rules {
+                for one in rule.of(self.family()) {
+                    let mut one = one.clone();
+                    if let Some(Target::Jump(to) | Target::Goto(to)) = &mut one.target
+                        && let Some(named) = self.own.get(to.as_str())
+                    {
+                        to.clone_from(named);
+                    }
+                    texts.push(one.to_string().trim().to_owned());
+                }
+            }
+            self.chains[at].1 = texts;
+        }
     }
 
     /// The rules that let in what the entries allow.

@@ -255,7 +255,7 @@ const fn ct_name(key: CtKey) -> (Option<&'static str>, Kind) {
     }
 }
 
-const fn meta_kind(key: MetaKey) -> Kind {
+pub(super) const fn meta_kind(key: MetaKey) -> Kind {
     match key {
         MetaKey::InputName | MetaKey::OutputName | MetaKey::BridgeInputName | MetaKey::BridgeOutputName => {
             Kind::Interface
