@@ -249,12 +249,12 @@ fn always_matches(matched: &Match) -> bool {
 
 /// A match as `iptables-save` writes it.
 fn match_text(matched: &Match) -> String {
-    format!("{matched:?}")
+    Rule { matches: vec![matched.clone()], ..Rule::default() }.to_string()
 }
 
 /// A target as `iptables-save` writes it, without `-j`.
 fn target_text(target: &Target) -> String {
-    let text = format!("{target:?}");
+    let text = Rule { target: Some(target.clone()), ..Rule::default() }.to_string();
     text.trim().trim_start_matches("-j ").to_owned()
 }
 

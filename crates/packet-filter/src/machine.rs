@@ -311,8 +311,12 @@ impl<'a, F: Facts> Walk<'_, 'a, F> {
             Some(end) if accepts(&end) => {
                 any_accept = true;
                 self.causes.extend(end.causes.iter().copied());
-                // Kept as the one that decided, should no later base chain have anything to say.
-                self.ends.main = Some(end);
+                // Kept as the one that decided, should no later base chain have anything to say: one without rules has not,
+                // and address translation lets through what others let through.
+                let dump = &self.program.tables[table].dump.chains[chain];
+                let is_nat = dump.chain.hook.as_ref().is_some_and(|hook| hook.kind == ChainKind::Nat);
+                let before = main_before.filter(|_| is_nat || dump.rules.is_empty());
+                self.ends.main = Some(before.unwrap_or(end));
                 true
             }
             Some(end) => {

@@ -340,6 +340,8 @@ pub(crate) fn expression(expression: &Expression) -> String {
         Expression::Match(matched) => format!("[xt match {}]", matched.name),
         Expression::Target(target) => format!("[xt target {}]", target.name),
         Expression::Meta(meta) => operand::meta_name(meta.key),
+        // A match of `iptables`, word for word.
+        Expression::Unknown { name, data } if data.is_empty() && name.starts_with('-') => name.clone(),
         Expression::Unknown { name, .. } => format!("[{name} ...]"),
         Expression::Bitwise(_)
         | Expression::Byteorder(_)

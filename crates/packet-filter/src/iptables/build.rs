@@ -123,7 +123,7 @@ impl<'s> Build<'s> {
     }
 
     /// Brings a number of the machine's order, of four bytes, into the order in which it can be compared.
-    pub(super) fn to_network_order(&mut self) {
+    pub(super) fn in_network_order(&mut self) {
         self.push(Expression::Byteorder(Byteorder {
             sreg: KEY,
             dreg: KEY,

@@ -100,7 +100,7 @@ pub(super) fn conntrack(build: &mut Build<'_>, conntrack: &Conntrack) -> Built {
         // The kernel tells milliseconds, of which `xt_conntrack` takes whole seconds.
         let ends = (u128::from(first) * 1000, (u128::from(last) * 1000 + 999).min(u32::MAX.into()));
         build.ct(CtKey::Expiration, None);
-        build.to_network_order();
+        build.in_network_order();
         build.among(negated, DataType::INTEGER, 4, &Ranges::new([ends]));
     }
     if let Some(way) = conntrack.direction {

@@ -228,24 +228,51 @@ fn interface(packet: &impl Facts, field: Field, asked: &Interface) -> Result<Hel
     Ok(Held::of(Some(beginning(found) == beginning(interface_number(asked.name())))))
 }
 
-/// Of addresses, only the destination of a packet for this host is known by kind (`RTN_*`): 2 local, 3 broadcast,
-/// 5 multicast.
+/// What the routing table says is known only of the destination of a packet for this host.
 fn address_types(asked: &Addrtype, hook: Hook, packet: &impl Facts) -> Result<Held, Need> {
-    let mut held = if asked.source.is_some() { UNKNOWN } else { Held::Yes };
-    if let Some(Negatable { negated, value: AddressTypes(kinds) }) = asked.destination {
-        let is_known = hook == Hook::Input && !asked.limit_input && !asked.limit_output;
-        let kind = match packet.get(Field::Destination)? {
-            Some(address) if is_known => Some(match (packet.is_ipv6()?, address) {
-                (false, 0xffff_ffff) => 3,
-                (false, 0xe000_0000..=0xefff_ffff) => 5,
-                (true, address) if address >= 0xff << 120 => 5,
-                _ => 2,
-            }),
-            _ => None,
+    let mut held = Held::Yes;
+    for (types, field) in [(asked.source, Field::Source), (asked.destination, Field::Destination)] {
+        let Some(Negatable { negated, value: AddressTypes(kinds) }) = types else { continue };
+        let is_routed_here = hook == Hook::Input && field == Field::Destination;
+        let is_known = is_routed_here && !asked.limit_input && !asked.limit_output;
+        let address = packet.get(field)?;
+        let is_one = match (packet.is_ipv6()?, address) {
+            (true, address) => ipv6_types(kinds, address, is_known),
+            (false, Some(address)) if is_known => {
+                let kind = match address {
+                    0xffff_ffff => 3,
+                    0xe000_0000..=0xefff_ffff => 5,
+                    _ => 2,
+                };
+                Held::of(Some(kinds & 1 << kind != 0))
+            }
+            (false, _) => UNKNOWN,
         };
-        held = held.and(Held::of(kind.map(|kind: u16| kinds & 1 << kind != 0)).not_if(negated));
+        held = held.and(is_one.not_if(negated));
     }
     Ok(held)
+}
+
+/// `match_type6` of `net/netfilter/xt_addrtype.c`: every kind that the address shows by itself must be so, and one of those that
+/// the routing table knows.
+fn ipv6_types(kinds: u16, address: Option<u128>, is_routed_here: bool) -> Held {
+    let Some(address) = address else { return UNKNOWN };
+    let is_multicast = address >> 120 == 0xff;
+    let is_mapped = address >> 32 == 0xffff;
+    let mut held = Held::Yes;
+    for (bit, is_so) in
+        [(1, address == 0), (1 << 1, !is_multicast && !is_mapped && address != 0), (1 << 5, is_multicast)]
+    {
+        if kinds & bit != 0 {
+            held = held.and(Held::of(Some(is_so)));
+        }
+    }
+    let routed = kinds & !(1 | 1 << 1 | 1 << 5);
+    match (routed, is_routed_here) {
+        (0, _) => held,
+        (_, true) => held.and(Held::of(Some(routed & 1 << 2 != 0 && !is_multicast))),
+        (_, false) => held.and(UNKNOWN),
+    }
 }
 
 /// `None` where it is not known.

@@ -297,7 +297,7 @@ fn address_ranges(build: &mut Build<'_>, iprange: &Iprange) -> Built {
 fn address_types(build: &mut Build<'_>, addrtype: &Addrtype) -> Built {
     let asked = [(addrtype.source, FibFlags::SOURCE), (addrtype.destination, FibFlags::DESTINATION)];
     for (types, whose) in asked {
-        let Some(Negatable { negated, value: AddressTypes(bits) }) = types else { continue };
+        let Some(Negatable { negated, value }) = types else { continue };
         let mut flags = whose;
         if addrtype.limit_input {
             flags |= FibFlags::INPUT;
@@ -305,16 +305,52 @@ fn address_types(build: &mut Build<'_>, addrtype: &Addrtype) -> Built {
         if addrtype.limit_output {
             flags |= FibFlags::OUTPUT;
         }
-        build.push(Expression::Fib(Fib { flags, result: FibResult::AddressType, dreg: KEY }));
-        let kinds: Vec<u32> = (0..16).filter(|kind| bits >> kind & 1 == 1).collect();
-        match kinds.as_slice() {
-            [kind] => build.is(negated, &kind.to_ne_bytes()),
-            kinds => {
-                let set = nf_tables::Set::new("", FIB_ADDRESS_TYPE, 4);
-                let keys = kinds.iter().map(|kind| nf_tables::Element::new(kind.to_ne_bytes())).collect();
-                build.look_up(negated, set, keys);
-            }
+        // Of all kinds, `LOCAL` alone is asked of the routing table in both families.
+        let family = if value == AddressTypes::LOCAL { Family::Ipv4 } else { build.family("-m addrtype")? };
+        match family {
+            Family::Ipv4 => routed_types(build, negated, value.0, flags),
+            Family::Ipv6 => ipv6_types(build, negated, value.0, flags)?,
         }
+    }
+    Ok(())
+}
+
+fn routed_types(build: &mut Build<'_>, negated: bool, bits: u16, flags: FibFlags) {
+    build.push(Expression::Fib(Fib { flags, result: FibResult::AddressType, dreg: KEY }));
+    let kinds: Vec<u32> = (0..16).filter(|kind| bits >> kind & 1 == 1).collect();
+    match kinds.as_slice() {
+        [kind] => build.is(negated, &kind.to_ne_bytes()),
+        kinds => {
+            let set = nf_tables::Set::new("", FIB_ADDRESS_TYPE, 4);
+            let keys = kinds.iter().map(|kind| nf_tables::Element::new(kind.to_ne_bytes())).collect();
+            build.look_up(negated, set, keys);
+        }
+    }
+}
+
+/// In IPv6, `xt_addrtype` tells three kinds by the address itself, and wants all that are asked for of them, and one of those
+/// that it asks the routing table for.
+fn ipv6_types(build: &mut Build<'_>, negated: bool, bits: u16, flags: FibFlags) -> Built {
+    const MULTICAST: (u128, u128) = (0xff << 120, u128::MAX);
+    const MAPPED: (u128, u128) = (0xffff_0000_0000, 0xffff_ffff_ffff);
+    let by_address = [
+        (1 << 0, false, Ranges::one(0)),
+        (1 << 1, true, Ranges::new([(0, 0), MAPPED, MULTICAST])),
+        (1 << 5, false, Ranges::new([MULTICAST])),
+    ];
+    let routed = bits & !by_address.iter().fold(0, |all, (bit, ..)| all | bit);
+    let parts = by_address.iter().filter(|(bit, ..)| bits & bit != 0).count() + usize::from(routed != 0);
+    if negated && parts > 1 {
+        return Err(Untranslatable::new("-m addrtype ! with several kinds in IPv6"));
+    }
+    for (bit, outside, ranges) in by_address {
+        if bits & bit != 0 {
+            build.network(if flags.contains(FibFlags::SOURCE) { 8 } else { 24 }, 16);
+            build.among(negated != outside, DataType::IPV6_ADDRESS, 16, &ranges);
+        }
+    }
+    if routed != 0 {
+        routed_types(build, negated, routed, flags);
     }
     Ok(())
 }
@@ -330,7 +366,7 @@ fn packet_length(build: &mut Build<'_>, length: &Length) -> Built {
         build.among(negated, DataType::INTEGER, 2, &Ranges::new([(first.into(), last.into())]));
     } else {
         build.meta(MetaKey::Length);
-        build.to_network_order();
+        build.in_network_order();
         build.among(negated, DataType::INTEGER, 4, &Ranges::new([(first.into(), last.into())]));
     }
     Ok(())
@@ -358,7 +394,7 @@ fn owner_of_socket(build: &mut Build<'_>, owner: &Owner) -> Built {
         if range.is_one() {
             build.is(false, &range.first.to_ne_bytes());
         } else {
-            build.to_network_order();
+            build.in_network_order();
             build.among(false, DataType::INTEGER, 4, &Ranges::new([(range.first.into(), range.last.into())]));
         }
     }
@@ -397,7 +433,7 @@ fn chance(build: &mut Build<'_>, statistic: Statistic) {
                 offset: 0,
                 dreg: KEY,
             }));
-            build.to_network_order();
+            build.in_network_order();
             build.compare(if negated { CmpOp::Ge } else { CmpOp::Lt }, &probability.to_be_bytes());
         }
         Statistic::Nth { negated, every, packet } => {

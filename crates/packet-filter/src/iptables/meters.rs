@@ -34,11 +34,19 @@ pub(super) fn hashlimit(build: &mut Build<'_>, hashlimit: &Hashlimit) -> Built {
         return Err(Untranslatable::new("-m hashlimit --hashlimit-rate-match"));
     }
     let burst = hashlimit.burst.map(|burst| u32::try_from(burst).unwrap_or(u32::MAX));
-    let (limit, unit) = match hashlimit.rate {
-        HashRate::Packets(rate) => (packets(rate, burst.unwrap_or(5), hashlimit.above), rate.per.seconds()),
+    let (limit, quiet) = match hashlimit.rate {
+        HashRate::Packets(rate) => {
+            (packets(rate, burst.unwrap_or(5), hashlimit.above), rate.per.seconds() * 1000)
+        }
         HashRate::Bytes(rate) => {
-            let (burst, over) = (burst.unwrap_or(0), hashlimit.above);
-            (nf_tables::Limit { rate, seconds: 1, burst, kind: LimitKind::Bytes, over }, 1)
+            let limit = nf_tables::Limit {
+                rate: rate.bytes_per_second(),
+                seconds: 1,
+                burst: burst.unwrap_or(0),
+                kind: LimitKind::Bytes,
+                over: hashlimit.above,
+            };
+            (limit, if burst.is_some() { 60_000 } else { 15_000 })
         }
     };
     let mut key = Key::new(build);
@@ -58,9 +66,7 @@ pub(super) fn hashlimit(build: &mut Build<'_>, hashlimit: &Hashlimit) -> Built {
         build.push(Expression::Limit(limit));
         return Ok(());
     }
-    let expire = hashlimit
-        .expire
-        .map_or(Duration::from_secs(unit.into()), |milliseconds| Duration::from_millis(milliseconds.into()));
+    let expire = Duration::from_millis(hashlimit.expire.unwrap_or(quiet).into());
     let set = key.set(format!("hashlimit-{}", hashlimit.name));
     let set = Set { size: Some(hashlimit.maximum.unwrap_or(SIZE)), ..set }.with_timeout(expire);
     let name = set.name.clone();

@@ -10,6 +10,11 @@ use super::registers::Tri;
 use crate::facts::{Facts, Field, Need};
 use crate::packet::{Hook, State};
 
+/// `XT_RECENT_SET`.
+const RECENT_SET: u8 = 2;
+/// As it stands in `status_mask`.
+const IPS_DST_NAT: u16 = 0x20;
+
 /// How a match went.
 pub(crate) enum Matched {
     Known(Tri),
@@ -20,48 +25,158 @@ pub(crate) enum Matched {
 impl<F: Facts> Walk<'_, '_, F> {
     pub(super) fn compat_match(&self, matched: &Match) -> Result<Matched, Need> {
         let info = Info(&matched.info);
-        let known = match (matched.name.as_str(), matched.revision) {
-            ("comment", _) => Some(true),
-            ("conntrack", 1..=3) => self.conntrack(&info, matched.revision)?,
+        let known: Tri = match (matched.name.as_str(), matched.revision) {
+            ("comment", _) => Tri::Yes,
+            ("conntrack", revision @ 1..=3) => self.conntrack(&info, revision)?,
             ("state", _) => match info.u32(0) {
                 Some(mask) => self.state_in(mask, 1 << 6)?,
-                None => None,
+                None => Tri::Maybe,
             },
-            ("multiport", 1) => self.multiport(&info)?,
+            ("multiport", 1) => self.multiport(&info)?.into(),
             ("tcp", _) => self.tcp(&info)?,
-            ("udp", _) => self.udp(&info)?,
-            ("icmp", _) => self.icmp(&info, true)?,
-            ("icmp6", _) => self.icmp(&info, false)?,
-            ("ttl" | "hl", _) => self.hop_limit(&info)?,
+            ("udp", _) => self.udp(&info)?.into(),
+            ("icmp", _) => self.icmp(&info, true)?.into(),
+            ("icmp6", _) => self.icmp(&info, false)?.into(),
+            ("ttl" | "hl", _) => self.hop_limit(&info)?.into(),
             ("addrtype", 1) => self.address_type(&info)?,
+            ("mark", 1) => info.masked(self.mark()?.map(u128::from)),
+            ("connmark", 1) => match self.has_connection()? {
+                Some(false) => Tri::No,
+                Some(true) | None => info.masked(None),
+            },
+            ("iprange", 1) => self.address_range(&info)?,
+            ("ecn", _) => self.congestion(&info)?,
+            ("recent", _) if info.u8(8) == Some(RECENT_SET) => Tri::from(info.u8(9) == Some(0)),
+            // Rates and numbers, which are kept in the main.
             ("limit", _) => return Ok(Matched::Depends(true)),
-            _ => None,
+            ("hashlimit", revision) => return Ok(Matched::Depends(!info.is_above(revision))),
+            ("connlimit", _) => {
+                return Ok(Matched::Depends(info.u32(20).is_some_and(|flags| flags & 1 != 0)));
+            }
+            ("quota", _) => return Ok(Matched::Depends(info.u32(0) == Some(0))),
+            _ => Tri::Maybe,
         };
-        Ok(known.map_or(Matched::Depends(false), |matched| Matched::Known(matched.into())))
+        Ok(match known {
+            Tri::Maybe => Matched::Depends(false),
+            known => Matched::Known(known),
+        })
     }
 
-    /// `struct xt_conntrack_mtinfo1` to `3`; only states are understood.
-    fn conntrack(&self, info: &Info<'_>, revision: u32) -> Result<Option<bool>, Need> {
+    /// `struct xt_conntrack_mtinfo1` to `3`.
+    fn conntrack(&self, info: &Info<'_>, revision: u32) -> Result<Tri, Need> {
         const STATE: u16 = 1 << 0;
+        const PROTOCOL: u16 = 1 << 1;
+        const ORIGINAL_DESTINATION: u16 = 1 << 3;
+        const STATUS: u16 = 1 << 6;
+        const ORIGINAL_DESTINATION_PORT: u16 = 1 << 9;
         const STATE_ALIAS: u16 = 1 << 13;
-        let (Some(flags), Some(invert)) = (info.u16(146), info.u16(148)) else { return Ok(None) };
-        let mask = if revision == 1 { info.u8(150).map(u32::from) } else { info.u16(150).map(u32::from) };
-        if flags & !STATE_ALIAS != STATE {
-            return Ok(None);
+        let (Some(flags), Some(invert)) = (info.u16(146), info.u16(148)) else { return Ok(Tri::Maybe) };
+        let (mut held, mut left) = (Tri::Yes, flags & !STATE_ALIAS);
+        let mut asked = |flag: u16| {
+            let is_asked = left & flag != 0;
+            left &= !flag;
+            is_asked.then_some(invert & flag != 0)
+        };
+        let state_inverted = asked(STATE);
+        if let Some(inverted) = state_inverted {
+            let mask = if revision == 1 { info.u8(150).map(u32::from) } else { info.u16(150).map(u32::from) };
+            let Some(mask) = mask else { return Ok(Tri::Maybe) };
+            held = self.state_in(mask, 1 << 8)?.not_if(inverted);
         }
-        let Some(mask) = mask else { return Ok(None) };
-        Ok(self.state_in(mask, 1 << 8)?.map(|matched| matched != (invert & STATE != 0)))
+        // What has no connection is decided by its state alone, and by nothing where that is not asked for.
+        if self.has_connection()? == Some(false) {
+            return Ok(if state_inverted.is_some() { held } else { Tri::No });
+        }
+        if let Some(inverted) = asked(PROTOCOL) {
+            let is_related = self.state()? == Some(State::Related.bit());
+            let of = self.facts.get(Field::Protocol)?.filter(|_| !is_related);
+            let is_it = of.zip(info.u16(136)).map(|(of, number)| of == u128::from(number));
+            held = held.and(Tri::from(is_it).not_if(inverted));
+        }
+        if let Some(inverted) = asked(ORIGINAL_DESTINATION) {
+            let length = if self.facts.is_ipv6()? { 16 } else { 4 };
+            let original = self.facts.get(Field::OriginalDestination)?;
+            let within = original.zip(info.number(32, length)).zip(info.number(48, length));
+            let is_it = within.map(|((original, address), mask)| original & mask == address);
+            held = held.and(Tri::from(is_it).not_if(inverted));
+        }
+        if let Some(inverted) = asked(ORIGINAL_DESTINATION_PORT) {
+            let original = self.facts.get(Field::OriginalPort)?;
+            let range = match revision {
+                3 => info.u16(140).zip(info.u16(156)),
+                _ => info.u16(140).map(u16::from_be).map(|port| (port, port)),
+            };
+            let is_it = original
+                .zip(range)
+                .map(|(port, (first, last))| u128::from(first) <= port && port <= u128::from(last));
+            held = held.and(Tri::from(is_it).not_if(inverted));
+        }
+        if let Some(inverted) = asked(STATUS) {
+            let mask = if revision == 1 { info.u8(151).map(u16::from) } else { info.u16(152) };
+            let is_it = match mask {
+                Some(0) => Some(false),
+                Some(IPS_DST_NAT) => self.is_published()?,
+                _ => None,
+            };
+            held = held.and(Tri::from(is_it).not_if(inverted));
+        }
+        Ok(if left == 0 { held } else { held.and(Tri::Maybe) })
+    }
+
+    /// `None` where it is not known.
+    fn has_connection(&self) -> Result<Option<bool>, Need> {
+        let without = [State::Invalid.bit(), State::Untracked.bit()];
+        Ok(self.state()?.map(|state| !without.contains(&state)))
     }
 
     /// Whether the packet's state is in the mask, in which untracked has this bit.
-    fn state_in(&self, mask: u32, untracked: u32) -> Result<Option<bool>, Need> {
-        // The bits between are about address translation.
-        if mask & !(0b1111 | untracked) != 0 {
-            return Ok(None);
+    fn state_in(&self, mask: u32, untracked: u32) -> Result<Tri, Need> {
+        const SOURCE_TRANSLATED: u32 = 1 << 6;
+        const DESTINATION_TRANSLATED: u32 = 1 << 7;
+        let is_in = self.state()?.map(|state| {
+            let bit = if state == State::Untracked.bit() { untracked } else { state };
+            mask & bit != 0
+        });
+        let translated = mask & (SOURCE_TRANSLATED | DESTINATION_TRANSLATED) & !untracked;
+        if is_in == Some(true) || translated == 0 || self.has_connection()? == Some(false) {
+            return Ok(is_in.into());
         }
-        let Some(state) = self.state()? else { return Ok(None) };
-        let bit = if state == State::Untracked.bit() { untracked } else { state };
-        Ok(Some(mask & bit != 0))
+        let published =
+            if translated & DESTINATION_TRANSLATED == 0 { Some(false) } else { self.is_published()? };
+        Ok(match (is_in, published) {
+            (_, Some(true)) => Tri::Yes,
+            (Some(false), Some(false)) if translated & SOURCE_TRANSLATED == 0 => Tri::No,
+            _ => Tri::Maybe,
+        })
+    }
+
+    /// `struct xt_iprange_mtinfo`.
+    fn address_range(&self, info: &Info<'_>) -> Result<Tri, Need> {
+        let Some(flags) = info.u8(64) else { return Ok(Tri::Maybe) };
+        let length = if self.facts.is_ipv6()? { 16 } else { 4 };
+        let mut held = Tri::Yes;
+        for (field, at, asked, inverted) in [(Field::Source, 0, 1, 0x10), (Field::Destination, 32, 2, 0x20)] {
+            if flags & asked != 0 {
+                let ends = info.number(at, length).zip(info.number(at + 16, length));
+                let is_in = self.packet_field(field)?.zip(ends);
+                let is_in = is_in.map(|(address, (first, last))| first <= address && address <= last);
+                held = held.and(Tri::from(is_in).not_if(flags & inverted != 0));
+            }
+        }
+        Ok(held)
+    }
+
+    /// `struct xt_ecn_info`.
+    fn congestion(&self, info: &Info<'_>) -> Result<Tri, Need> {
+        let (Some(asked), Some(inverted)) = (info.u8(0), info.u8(1)) else { return Ok(Tri::Maybe) };
+        let mut held = if asked & 0x01 != 0 { Tri::Maybe } else { Tri::Yes };
+        for (bit, flag) in [(0x10, 0x40), (0x20, 0x80)] {
+            if asked & bit != 0 {
+                let is_set = self.packet_field(Field::TcpFlags)?.map(|flags| flags & flag != 0);
+                held = held.and(Tri::from(is_set).not_if(inverted & bit != 0));
+            }
+        }
+        Ok(held)
     }
 
     /// `struct xt_multiport_v1`.
@@ -100,19 +215,18 @@ impl<F: Facts> Walk<'_, '_, F> {
     }
 
     /// `struct xt_tcp`.
-    fn tcp(&self, info: &Info<'_>) -> Result<Option<bool>, Need> {
+    fn tcp(&self, info: &Info<'_>) -> Result<Tri, Need> {
         const INVERT_FLAGS: u8 = 4;
         let (Some(option), Some(mask), Some(compare), Some(invert)) =
             (info.u8(8), info.u8(9), info.u8(10), info.u8(11))
         else {
-            return Ok(None);
+            return Ok(Tri::Maybe);
         };
-        let Some(flags) = self.packet_field(Field::TcpFlags)? else { return Ok(None) };
-        if option != 0 {
-            return Ok(None);
-        }
-        let flags_match = (flags & u128::from(mask) == u128::from(compare)) != (invert & INVERT_FLAGS != 0);
-        Ok(self.ports(info, invert)?.map(|ports_match| ports_match && flags_match))
+        let flags = self.packet_field(Field::TcpFlags)?;
+        let flags_match = flags.map(|flags| flags & u128::from(mask) == u128::from(compare));
+        let held = Tri::from(flags_match).not_if(invert & INVERT_FLAGS != 0);
+        let held = held.and(self.ports(info, invert)?.into());
+        Ok(if option == 0 { held } else { held.and(Tri::Maybe) })
     }
 
     /// `struct xt_udp`.
@@ -165,17 +279,27 @@ impl<F: Facts> Walk<'_, '_, F> {
         }))
     }
 
-    /// `struct xt_addrtype_info_v1`; only the destination at the input hook is understood.
-    fn address_type(&self, info: &Info<'_>) -> Result<Option<bool>, Need> {
-        const INVERT_DESTINATION: u32 = 2;
+    /// `struct xt_addrtype_info_v1`. What the routing table says is understood of the destination at the input hook only.
+    fn address_type(&self, info: &Info<'_>) -> Result<Tri, Need> {
+        const LIMITED: u32 = 4 | 8;
         let (Some(source), Some(destination), Some(flags)) = (info.u16(0), info.u16(2), info.u32(4)) else {
-            return Ok(None);
+            return Ok(Tri::Maybe);
         };
-        if source != 0 || flags & !INVERT_DESTINATION != 0 {
-            return Ok(None);
+        let routed = if flags & LIMITED == 0 { self.destination_type()? } else { None };
+        let mut held = Tri::Yes;
+        for (kinds, field, inverted, routed) in
+            [(source, Field::Source, 1, None), (destination, Field::Destination, 2, routed)]
+        {
+            if kinds == 0 {
+                continue;
+            }
+            let is_one = match (self.facts.is_ipv6()?, self.packet_field(field)?) {
+                (true, Some(address)) => ipv6_type(kinds, address, routed),
+                _ => Tri::from(routed.map(|kind| kinds & 1 << kind != 0)),
+            };
+            held = held.and(is_one.not_if(flags & inverted != 0));
         }
-        let Some(kind) = self.destination_type()? else { return Ok(None) };
-        Ok(Some((u32::from(destination) & 1 << kind != 0) != (flags & INVERT_DESTINATION != 0)))
+        Ok(held)
     }
 
     /// What routing says of the destination (`RTN_*`): 2 local, 3 broadcast, 5 multicast. A packet at the input hook is
@@ -192,6 +316,23 @@ impl<F: Facts> Walk<'_, '_, F> {
             (false, address) if address >> 28 == 0xe => 5,
             _ => 2,
         }))
+    }
+}
+
+/// In IPv6, three kinds are told by the address itself, and all that are asked for of them must be so; of the others, one.
+fn ipv6_type(kinds: u16, address: u128, routed: Option<u32>) -> Tri {
+    const UNSPECIFIED: u16 = 1 << 0;
+    const UNICAST: u16 = 1 << 1;
+    const MULTICAST: u16 = 1 << 5;
+    let is_multicast = address >> 120 == 0xff;
+    let is_unicast = !is_multicast && address != 0 && address >> 32 != 0xffff;
+    let shown = [(UNSPECIFIED, address == 0), (UNICAST, is_unicast), (MULTICAST, is_multicast)];
+    if shown.iter().any(|(kind, is_so)| kinds & kind != 0 && !is_so) {
+        return Tri::No;
+    }
+    match kinds & !(UNSPECIFIED | UNICAST | MULTICAST) {
+        0 => Tri::Yes,
+        others => Tri::from(routed.map(|kind| others & 1 << kind != 0)),
     }
 }
 
@@ -292,6 +433,27 @@ pub(crate) fn reject(target: &Target, ipv6: bool) -> Reject {
 struct Info<'a>(&'a [u8]);
 
 impl Info<'_> {
+    /// `struct xt_mark_mtinfo1`, `struct xt_connmark_mtinfo1`.
+    fn masked(&self, mark: Option<u128>) -> Tri {
+        let (Some(value), Some(mask), Some(invert)) = (self.u32(0), self.u32(4), self.u8(8)) else {
+            return Tri::Maybe;
+        };
+        let mark = if mask == 0 { Some(0) } else { mark };
+        Tri::from(mark.map(|mark| mark & u128::from(mask) == u128::from(value))).not_if(invert != 0)
+    }
+
+    /// `struct xt_hashlimit_mtinfo1` to `3`: whether what is above the rate matches.
+    fn is_above(&self, revision: u32) -> bool {
+        const INVERT: u32 = 1 << 4;
+        self.u32(if revision == 1 { 16 } else { 272 }).is_some_and(|mode| mode & INVERT != 0)
+    }
+
+    /// A number in network order.
+    fn number(&self, at: usize, length: usize) -> Option<u128> {
+        let bytes = self.0.get(at..at + length)?;
+        Some(bytes.iter().fold(0, |number, byte| number << 8 | u128::from(*byte)))
+    }
+
     fn u8(&self, at: usize) -> Option<u8> {
         self.0.get(at).copied()
     }

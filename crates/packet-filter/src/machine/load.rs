@@ -12,10 +12,10 @@ impl<F: Facts> Walk<'_, '_, F> {
     pub(super) fn load_meta(&self, registers: &mut Registers, meta: &Meta) -> Result<(), Need> {
         let dreg = meta.dreg;
         match meta.key {
-            MetaKey::InputName => self.store_field(registers, dreg, Field::InputName, Order::Network),
-            MetaKey::OutputName => self.store_field(registers, dreg, Field::OutputName, Order::Network),
-            MetaKey::NfProtocol => self.store_field(registers, dreg, Field::Family, Order::Network),
-            MetaKey::L4Protocol => self.store_field(registers, dreg, Field::Protocol, Order::Network),
+            MetaKey::InputName => self.store_field(registers, dreg, Field::InputName),
+            MetaKey::OutputName => self.store_field(registers, dreg, Field::OutputName),
+            MetaKey::NfProtocol => self.store_field(registers, dreg, Field::Family),
+            MetaKey::L4Protocol => self.store_field(registers, dreg, Field::Protocol),
             MetaKey::InputIndex => self.store_index(registers, dreg, Field::InputName),
             MetaKey::OutputIndex => self.store_index(registers, dreg, Field::OutputName),
             MetaKey::Protocol => {
@@ -94,10 +94,10 @@ impl<F: Facts> Walk<'_, '_, F> {
         }
         let original = ct.direction == Some(CtDirection::Original);
         match ct.key {
-            CtKey::L3Protocol => self.store_field(registers, ct.dreg, Field::Family, Order::Network)?,
+            CtKey::L3Protocol => self.store_field(registers, ct.dreg, Field::Family)?,
             // What is related may be an error about a flow of another protocol.
             CtKey::Protocol if state != Some(State::Related.bit()) => {
-                self.store_field(registers, ct.dreg, Field::Protocol, Order::Network)?
+                self.store_field(registers, ct.dreg, Field::Protocol)?
             }
             CtKey::Status => match self.is_published()? {
                 Some(published) => {
@@ -120,7 +120,7 @@ impl<F: Facts> Walk<'_, '_, F> {
     }
 
     /// Whether a NAT rule has changed the destination of the flow.
-    fn is_published(&self) -> Result<Option<bool>, Need> {
+    pub(super) fn is_published(&self) -> Result<Option<bool>, Need> {
         match self.changes.published {
             Change::None => Ok(self.facts.get(Field::Status)?.map(|status| status == DNAT)),
             Change::To(()) => Ok(Some(true)),
@@ -222,24 +222,11 @@ impl<F: Facts> Walk<'_, '_, F> {
         }
     }
 
-    fn store_field(
-        &self,
-        registers: &mut Registers,
-        dreg: Register,
-        field: Field,
-        order: Order,
-    ) -> Result<(), Need> {
+    fn store_field(&self, registers: &mut Registers, dreg: Register, field: Field) -> Result<(), Need> {
         let size = field.bytes(false);
         match self.facts.get(field)? {
             None => registers.store_unknown(dreg, size),
-            Some(value) => {
-                let mut bytes = value.to_be_bytes();
-                let bytes = &mut bytes[16 - size..];
-                if matches!(order, Order::Machine) && cfg!(target_endian = "little") {
-                    bytes.reverse();
-                }
-                registers.store(dreg, bytes);
-            }
+            Some(value) => registers.store(dreg, &value.to_be_bytes()[16 - size..]),
         }
         Ok(())
     }
@@ -258,10 +245,3 @@ impl<F: Facts> Walk<'_, '_, F> {
 
 /// [`DNAT`] as it stands in a register.
 const IPS_DST_NAT: u32 = DNAT as u32;
-
-/// In which order the bytes of a number stand in a register.
-#[derive(Debug, Clone, Copy)]
-enum Order {
-    Network,
-    Machine,
-}

@@ -46,6 +46,12 @@ impl Tri {
     }
 }
 
+impl From<Option<bool>> for Tri {
+    fn from(known: Option<bool>) -> Self {
+        known.map_or(Self::Maybe, Self::from)
+    }
+}
+
 impl From<bool> for Tri {
     fn from(yes: bool) -> Self {
         if yes { Self::Yes } else { Self::No }

@@ -63,10 +63,15 @@ enum Step<'a> {
 }
 
 impl<'a, F: Facts> Walk<'_, 'a, F> {
+    /// Whether a rule before, of this base chain, may have let the packet through, unchanged by what follows there.
+    fn may_have_been_accepted(&self) -> bool {
+        self.ends.main.iter().chain(&self.ends.others).any(|end| matches!(end.effect, Effect::Accept))
+    }
+
     /// `None` where the rule does not match. Pushes what a match depends on to the causes.
     pub(super) fn rule(&mut self, at: At, may_have_left: bool) -> Result<Option<Outcome<'a>>, Need> {
         let rule = self.program.rule(at);
-        let here_for_certain = self.causes.is_empty() && !may_have_left;
+        let here_for_certain = self.causes.is_empty() && !may_have_left && !self.may_have_been_accepted();
         let mut running =
             Running { at, registers: Registers::new(), certain: true, assumed: true, unknown: Vec::new() };
         for (nth, expression) in rule.expressions.iter().enumerate() {
