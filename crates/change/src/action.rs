@@ -110,6 +110,7 @@ pub enum Action {
     /// Load the compiled ruleset into the kernel, one batch.
     LoadFirewall {
         /// The ruleset.
+        #[serde(deserialize_with = "crate::json::by_its_own_text")]
         ruleset: Box<packet_filter::Compiled>,
         /// The kernel's generation id that the plan was drawn from.
         generation: Option<u32>,
@@ -125,6 +126,7 @@ pub enum Action {
     /// Take a table that another program has loaded out of the kernel.
     UnloadTable {
         /// The table as it must be now.
+        #[serde(deserialize_with = "crate::json::by_its_own_text")]
         before: Box<nf_tables::TableDump>,
     },
     /// Log in for real, over loopback, with a key pair made for the moment: what must work works, what must be

@@ -46,6 +46,7 @@ pub mod hex;
 mod history;
 mod iptables;
 mod journal;
+mod json;
 pub mod keys;
 pub mod lockout;
 mod originals;
