@@ -18,6 +18,7 @@ use crate::packet::{Addresses, Packet, Payload, State, protocol};
 pub(crate) mod bdd;
 mod changes;
 mod compare;
+pub(crate) mod explore;
 pub(crate) mod fields;
 mod lookup;
 mod probe;
@@ -26,7 +27,7 @@ mod rule;
 mod shadowed;
 #[cfg(test)]
 mod tests;
-mod walk;
+pub(crate) mod walk;
 
 pub use compare::{Assumption, Comparison, Parting, compare_rulesets};
 pub use shadowed::{HIDERS, Shadow, Shadowed, shadowed};

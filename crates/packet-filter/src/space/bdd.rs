@@ -162,12 +162,14 @@ impl Arena {
             }
             self.unique[place] = u32::try_from(at).unwrap_or(0);
         }
-        if self.ands.len() < 1 << 20 {
-            let old = std::mem::replace(&mut self.ands, vec![[NONE; 3]; size]);
+        // Results are kept for a while only; a small cache is a fast one.
+        let cached = size / 4;
+        if self.ands.len() < cached && cached <= 1 << 20 {
+            let old = std::mem::replace(&mut self.ands, vec![[NONE; 3]; cached]);
             for entry in old.into_iter().filter(|entry| entry[0] != NONE) {
-                self.ands[hash([entry[0], entry[1], 0]) & (size - 1)] = entry;
+                self.ands[hash([entry[0], entry[1], 0]) & (cached - 1)] = entry;
             }
-            self.ites = vec![[NONE; 4]; size / 4];
+            self.ites = vec![[NONE; 4]; cached / 4];
         }
     }
 
@@ -250,6 +252,31 @@ impl Arena {
         let place = hash(key) & (self.ites.len() - 1);
         self.ites[place] = [key[0], key[1], key[2], result.0];
         result
+    }
+
+    /// Whether two sets have something in common.
+    pub(crate) fn intersects(&self, a: Bdd, b: Bdd) -> bool {
+        self.meet(a, b, &mut std::collections::HashSet::new())
+    }
+
+    fn meet(&self, a: Bdd, b: Bdd, apart: &mut std::collections::HashSet<(Bdd, Bdd)>) -> bool {
+        if a.is_false() || b.is_false() || a == !b {
+            return false;
+        }
+        if a.is_true() || b.is_true() || a == b {
+            return true;
+        }
+        let pair = if a < b { (a, b) } else { (b, a) };
+        if apart.contains(&pair) {
+            return false;
+        }
+        let variable = self.variable(a).min(self.variable(b));
+        let ((a0, a1), (b0, b1)) = (self.split(a, variable), self.split(b, variable));
+        let found = self.meet(a0, b0, apart) || self.meet(a1, b1, apart);
+        if !found {
+            apart.insert(pair);
+        }
+        found
     }
 
     /// Whether a set that gives each variable this value is the set's.

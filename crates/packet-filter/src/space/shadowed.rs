@@ -107,13 +107,14 @@ fn shadow(space: &mut Space, machine: &Machine<'_>, records: &Records, at: At) -
     if entered.is_false() {
         return Some(Shadow::Unreachable);
     }
-    let Some(&Record { arrived, matches, .. }) = records.rules.get(&at) else {
+    let Some(Record { matches, matched, .. }) = records.rules.get(&at) else {
         // The walk stopped before: nothing was left.
         return Some(hidden(space, machine, records, at, entered));
     };
-    if !space.arena.and(arrived, matches).is_false() {
+    if *matched {
         return None;
     }
+    let matches = matches.iter().fold(Bdd::FALSE, |all, &set| space.arena.or(all, set));
     if matches.is_false() {
         return Some(Shadow::Impossible);
     }
@@ -130,9 +131,13 @@ fn hidden(space: &mut Space, machine: &Machine<'_>, records: &Records, at: At, w
     for rule in 0..at.rule {
         let before = At { rule, ..at };
         let Some(record) = records.rules.get(&before) else { continue };
-        let taken = space.arena.and(record.taken, wanted);
-        if !taken.is_false() {
-            wanted = space.arena.minus(wanted, taken);
+        let before_it = wanted;
+        for &(arrived, went_on) in &record.visits {
+            // Of what came, only what went on may still come to the rule.
+            let kept = space.arena.or(went_on, !arrived);
+            wanted = space.arena.and(wanted, kept);
+        }
+        if wanted != before_it {
             count += 1;
             if by.len() < HIDERS {
                 by.push(machine.rule_ref(before));

@@ -25,14 +25,14 @@ pub(crate) struct Regions {
 }
 
 /// What happened at a rule, over all packets that came to it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
-    /// Packets that came to the rule.
-    pub(crate) arrived: Bdd,
-    /// Packets that it matches, were they to come to it.
-    pub(crate) matches: Bdd,
-    /// Packets that did not go on to the next rule.
-    pub(crate) taken: Bdd,
+    /// Packets that came to the rule, and those of them that went on to the next, for each time.
+    pub(crate) visits: Vec<(Bdd, Bdd)>,
+    /// Packets that it matches, were they to come to it, for each time.
+    pub(crate) matches: Vec<Bdd>,
+    /// Some packet came that it matches.
+    pub(crate) matched: bool,
 }
 
 /// The records of the rules that packets came to, and the packets that came into each chain.
@@ -151,6 +151,7 @@ impl<'a> Walk<'_, '_, 'a> {
             *before = self.space.arena.or(*before, set);
         }
         let (mut here, mut left) = (set, Bdd::FALSE);
+        let mut run: Option<(Effect<'a>, Bdd)> = None;
         for rule in 0..self.program.tables[table].dump.chains[chain].rules.len() {
             if here.is_false() {
                 break;
@@ -162,52 +163,97 @@ impl<'a> Walk<'_, '_, 'a> {
             let at = At { table, chain, rule };
             let outcome = self.outcome(at);
             let arrived = here;
-            self.change(&outcome.updates, here);
-            // What the rule ends is taken away at once, and what comes back from chains given back.
-            let (mut gone, mut back) = (Bdd::FALSE, Bdd::FALSE);
-            for (matches, effect) in &outcome.effects {
-                if matches!(effect, Effect::Continue) {
-                    continue;
-                }
-                let hit = self.space.arena.and(arrived, *matches);
-                if hit.is_false() {
-                    continue;
-                }
-                gone = self.space.arena.or(gone, *matches);
-                match effect {
-                    Effect::Continue => {}
-                    Effect::Return => left = self.space.arena.or(left, hit),
-                    Effect::Jump(name) => {
-                        let out = self.enter(table, name, hit, depth)?;
-                        back = self.space.arena.or(back, out);
+            match outcome.effects.as_slice() {
+                [(matches, effect)] if outcome.updates.is_empty() && self.ends(effect) => {
+                    // Runs of rules that do the same are summed up at their end.
+                    if run.as_ref().is_none_or(|(of, _)| of != effect) {
+                        self.sum_up(&mut run, here);
+                        run = Some((effect.clone(), here));
                     }
-                    Effect::Goto(name) => {
-                        let out = self.enter(table, name, hit, depth)?;
-                        left = self.space.arena.or(left, out);
-                    }
-                    Effect::Accept => self.accepted = self.space.arena.or(self.accepted, hit),
-                    Effect::Drop | Effect::Reject(_) | Effect::Queue(_) => self.add(verdict(effect), hit),
+                    here = self.space.arena.minus(here, *matches);
                 }
-            }
-            if !gone.is_false() {
-                here = self.space.arena.minus(here, gone);
-                here = self.space.arena.or(here, back);
+                _ => {
+                    self.sum_up(&mut run, here);
+                    here = self.rule(table, &outcome, here, &mut left, depth)?;
+                }
             }
             self.record(at, arrived, here, &outcome);
             self.space.check()?;
         }
+        self.sum_up(&mut run, here);
         Ok(self.space.arena.or(here, left))
+    }
+
+    /// Whether a packet's way through the base chain is over with it.
+    fn ends(&self, effect: &Effect<'_>) -> bool {
+        matches!(effect, Effect::Accept | Effect::Drop | Effect::Reject(_) | Effect::Queue(_))
+    }
+
+    /// Notes what became of the packets that a run of rules took, of which `here` are left.
+    fn sum_up(&mut self, run: &mut Option<(Effect<'a>, Bdd)>, here: Bdd) {
+        let Some((effect, before)) = run.take() else { return };
+        let taken = self.space.arena.minus(before, here);
+        self.end(&effect, taken);
+    }
+
+    fn end(&mut self, effect: &Effect<'_>, set: Bdd) {
+        match effect {
+            Effect::Accept => self.accepted = self.space.arena.or(self.accepted, set),
+            _ => self.add(verdict(effect), set),
+        }
+    }
+
+    /// What a rule does to the packets that are here; gives those that go on to the next.
+    fn rule(
+        &mut self,
+        table: usize,
+        outcome: &Outcome<'a>,
+        here: Bdd,
+        left: &mut Bdd,
+        depth: usize,
+    ) -> Result<Bdd, TooIntricate> {
+        self.change(&outcome.updates, here);
+        // What the rule ends is taken away at once, and what comes back from chains given back.
+        let (mut gone, mut back) = (Bdd::FALSE, Bdd::FALSE);
+        for (matches, effect) in &outcome.effects {
+            if matches!(effect, Effect::Continue) {
+                continue;
+            }
+            let hit = self.space.arena.and(here, *matches);
+            if hit.is_false() {
+                continue;
+            }
+            match effect {
+                Effect::Continue => {}
+                Effect::Return => *left = self.space.arena.or(*left, hit),
+                Effect::Jump(name) => {
+                    let out = self.enter(table, name, hit, depth)?;
+                    if out == hit {
+                        continue;
+                    }
+                    back = self.space.arena.or(back, out);
+                }
+                Effect::Goto(name) => {
+                    let out = self.enter(table, name, hit, depth)?;
+                    *left = self.space.arena.or(*left, out);
+                }
+                Effect::Accept | Effect::Drop | Effect::Reject(_) | Effect::Queue(_) => self.end(effect, hit),
+            }
+            gone = self.space.arena.or(gone, *matches);
+        }
+        let here = self.space.arena.minus(here, gone);
+        Ok(self.space.arena.or(here, back))
     }
 
     fn record(&mut self, at: At, arrived: Bdd, goes_on: Bdd, outcome: &Outcome<'_>) {
         let Some(records) = &mut self.records else { return };
         let matches = outcome.matched.unwrap_or(Bdd::FALSE);
-        let taken = self.space.arena.minus(arrived, goes_on);
-        let none = Record { arrived: Bdd::FALSE, matches: Bdd::FALSE, taken: Bdd::FALSE };
-        let record = records.rules.entry(at).or_insert(none);
-        record.arrived = self.space.arena.or(record.arrived, arrived);
-        record.matches = self.space.arena.or(record.matches, matches);
-        record.taken = self.space.arena.or(record.taken, taken);
+        let record = records.rules.entry(at).or_default();
+        record.visits.push((arrived, goes_on));
+        if record.matches.last() != Some(&matches) {
+            record.matches.push(matches);
+        }
+        record.matched = record.matched || arrived != goes_on || self.space.arena.intersects(arrived, matches);
     }
 
     fn enter(&mut self, table: usize, name: &str, set: Bdd, depth: usize) -> Result<Bdd, TooIntricate> {

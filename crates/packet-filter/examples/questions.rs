@@ -1,0 +1,85 @@
+//! Asks questions about all packets of files of `iptables-save`, and how long each answer takes:
+//! `cargo run --release -p packet-filter --example questions -- dump.rules ...`
+//!
+//! Each file is compared with itself and with itself less each of its rules, and its rules that can never match are counted.
+
+#![allow(clippy::print_stdout, reason = "an example prints")]
+
+use std::time::{Duration, Instant};
+
+use iptables_syntax::{Family, Mode, parse_save};
+use nf_tables::TableDump;
+use packet_filter::iptables::translate;
+use packet_filter::space::{compare_rulesets, shadowed};
+use packet_filter::{Hook, Machine};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let all = std::env::var_os("ALL").is_some();
+    println!(
+        "{:40} {:>6} {:>10} {:>10} {:>8} {:>8} {:>9} {:>9}",
+        "file", "rules", "compare", "shadowed", "hidden", "deleted", "equal", "slowest"
+    );
+    for path in std::env::args().skip(1) {
+        let text = std::fs::read(&path)?;
+        let (save, _) = parse_save(&text, Family::Ipv4, Mode::Lenient)?;
+        let tables = translate(Some(&save), None).tables;
+        let rules: usize = tables.iter().flat_map(|table| &table.chains).map(|chain| chain.rules.len()).sum();
+        let (equal, compare_time) = timed(|| compare_rulesets(&tables, &tables, &Hook::ALL));
+        let equal = equal?;
+        assert!(equal.is_equal(), "{path} differs from itself: {}", equal.disagreements[0]);
+        let (listed, shadowed_time) = timed(|| shadowed(&tables));
+        let listed = listed?;
+        let (mut deleted, mut same, mut slowest) = (0, 0, Duration::ZERO);
+        if all {
+            for (without, table, chain, rule) in less_one(&tables) {
+                let (comparison, time) = timed(|| compare_rulesets(&tables, &without, &Hook::ALL));
+                let comparison = comparison?;
+                (deleted, slowest) = (deleted + 1, slowest.max(time));
+                let name = &tables[table].chains[chain].chain.name;
+                let hidden = listed.iter().any(|found| {
+                    found.rule.table == tables[table].id()
+                        && found.rule.chain == *name
+                        && found.rule.number == rule + 1
+                });
+                if comparison.is_equal() {
+                    same += 1;
+                } else {
+                    assert!(!hidden, "{name} {}: {}", rule + 1, comparison.disagreements[0]);
+                }
+                for parting in comparison.disagreements.iter().filter(|p| p.when.is_empty() && !p.changed_otherwise) {
+                    let (a, b) = (Machine::new(&tables), Machine::new(&without));
+                    let verdicts = (a.decide(parting.hook, &parting.packet), b.decide(parting.hook, &parting.packet));
+                    assert_ne!(verdicts.0.verdict, verdicts.1.verdict, "{parting}");
+                }
+            }
+        }
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        println!(
+            "{name:40} {rules:>6} {compare_time:>10.2?} {shadowed_time:>10.2?} {:>8} {deleted:>8} {same:>9} {slowest:>9.2?}",
+            listed.len(),
+        );
+        if std::env::var_os("LIST").is_some() {
+            listed.iter().for_each(|found| println!("  {found}"));
+        }
+    }
+    Ok(())
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = work();
+    (result, start.elapsed())
+}
+
+/// The tables less one rule each, and which.
+fn less_one(tables: &[TableDump]) -> impl Iterator<Item = (Vec<TableDump>, usize, usize, usize)> + '_ {
+    tables.iter().enumerate().flat_map(move |(t, table)| {
+        table.chains.iter().enumerate().flat_map(move |(c, chain)| {
+            (0..chain.rules.len()).map(move |r| {
+                let mut without = tables.to_vec();
+                without[t].chains[c].rules.remove(r);
+                (without, t, c, r)
+            })
+        })
+    })
+}
