@@ -4,6 +4,9 @@ use nf_tables::{Connection, TableDump, TableId};
 use packet_filter::Compiled;
 
 use crate::error::{Error, Result};
+use crate::iptables::{Save, SavedIptables, edit, with_ours};
+use crate::program::Program;
+use crate::root::Root;
 
 fn failed(error: impl std::fmt::Display) -> Error {
     Error::Firewall(error.to_string())
@@ -44,4 +47,33 @@ pub(crate) fn restore(table: &TableId, kept: Option<&TableDump>) -> Result<()> {
 /// [`Error::Firewall`] with what the kernel says.
 pub fn load_saved(ruleset: &Compiled) -> Result<()> {
     load(ruleset, None)
+}
+
+/// Loads the rules of iptables that a transaction saved, at boot: our own chains, and nobody else's are touched. Both
+/// families are tested before the first is loaded.
+///
+/// # Errors
+/// [`Error::Iptables`] where the text is none of ours, and what the host's programs say.
+pub fn load_saved_iptables(text: &[u8]) -> Result<()> {
+    let saved: SavedIptables =
+        serde_json::from_slice(text).map_err(|error| Error::Iptables(error.to_string()))?;
+    let root = Root::live()?;
+    let mut edits = Vec::new();
+    for (ipv6, text) in [(false, &saved.v4), (true, &saved.v6)] {
+        let program = Program::SaveIptables { variant: saved.variant, ipv6, counters: false };
+        let now = Save::parse(&program.run(&root, None, b"")?.stdout).map_err(Error::Iptables)?;
+        let ours = Save::parse(text).map_err(Error::Iptables)?;
+        edits.extend(edit(&now, &with_ours(&now, Some(&ours))).map(|text| (ipv6, text)));
+    }
+    for test in [true, false] {
+        for (ipv6, text) in &edits {
+            let (variant, ipv6) = (saved.variant, *ipv6);
+            Program::RestoreIptables { variant, ipv6, test, noflush: true }.run(
+                &root,
+                None,
+                text.as_bytes(),
+            )?;
+        }
+    }
+    Ok(())
 }

@@ -3,9 +3,11 @@
 
 mod edit;
 mod merge;
+mod own;
 
 pub(crate) use edit::edit;
 pub(crate) use merge::merge;
+pub(crate) use own::{SavedIptables, has_ours, with_ours};
 
 /// How the names of our own chains begin.
 pub(crate) const OURS: &str = "gabion-";

@@ -1,5 +1,7 @@
 //! FW: the packet filter, judged by what becomes of packets and never by counting rules.
 
+mod iptables;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
@@ -24,6 +26,15 @@ pub(crate) const LINKS: &[&str] = &[
     "/etc/rcS.d/S00gabion-firewall",
     "/etc/rc.d/rc3.d/S00gabion-firewall",
     "/etc/runlevels/boot/gabion-firewall",
+];
+/// Managers that an apply stands down.
+const STANDS_DOWN: [&str; 6] = [
+    "ufw.service",
+    "firewalld.service",
+    "netfilter-persistent.service",
+    "iptables.service",
+    "ip6tables.service",
+    "nftables.service",
 ];
 /// Ports at which nothing is expected: low, high, and one that programs choose from.
 const PROBES: [u16; 3] = [4, 29_876, 61_897];
@@ -132,8 +143,16 @@ fn is_stopped(condition: Option<&Condition>) -> bool {
 /// What is in force is in force again after a boot. Source: systemd(1); CIS Debian 12 4.3.10.
 pub(crate) fn fw3_persistent(subject: &Subject<'_>) -> Judged {
     let live = ours(subject);
+    let through_iptables = subject.facts.file(iptables::SAVED).entry().is_some();
     let is_ours = live.is_some() || is_enabled(subject) || subject.facts.file(SAVED).entry().is_some();
-    let faults = if is_ours { ours_persists(subject, live) } else { foreign_persists(subject)? };
+    let faults = if through_iptables {
+        let stopped = (!is_enabled(subject)).then(not_loaded_at_boot);
+        stopped.into_iter().chain(iptables::lags_behind(subject)).collect()
+    } else if is_ours {
+        ours_persists(subject, live)
+    } else {
+        foreign_persists(subject)?
+    };
     Ok(faults.into())
 }
 
@@ -158,7 +177,7 @@ fn is_enabled(subject: &Subject<'_>) -> bool {
 fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> {
     let mut faults = Vec::new();
     if !is_enabled(subject) {
-        faults.push(Fault::new("the ruleset is not loaded at boot").decided_by(UNIT).apply());
+        faults.push(not_loaded_at_boot());
     }
     match saved(subject) {
         Err(reason) => faults.push(
@@ -167,6 +186,10 @@ fn ours_persists(subject: &Subject<'_>, live: Option<&TableDump>) -> Vec<Fault> 
         Ok(saved) => faults.extend(lags_behind(subject, &saved, live)),
     }
     faults
+}
+
+fn not_loaded_at_boot() -> Fault {
+    Fault::new("the ruleset is not loaded at boot").decided_by(UNIT).apply()
 }
 
 /// The saved ruleset is not the one in force.
@@ -210,7 +233,11 @@ fn foreign_persists(subject: &Subject<'_>) -> Result<Vec<Fault>, NotKnown> {
 /// One program manages the rules, so that none undoes what another did. Source: CIS Debian 12 4.1.1.
 pub(crate) fn fw4_one_manager(subject: &Subject<'_>) -> Judged {
     let managers = known(&subject.facts.firewall.managers, "who manages the packet filter")?;
-    let mut names: Vec<&str> = managers.iter().map(|manager| manager.name.as_str()).collect();
+    let through_iptables = subject.facts.file(iptables::SAVED).entry().is_some();
+    // They load our own rules out of their files then.
+    let is_ours = |name: &str| through_iptables && iptables::LOADERS.contains(&name);
+    let names = managers.iter().map(|manager| manager.name.as_str());
+    let mut names: Vec<&str> = names.filter(|name| !is_ours(name)).collect();
     if ours(subject).is_some() || is_enabled(subject) {
         names.push(UNIT);
     }
@@ -221,8 +248,12 @@ pub(crate) fn fw4_one_manager(subject: &Subject<'_>) -> Judged {
     let stop = others.iter().skip(usize::from(others.len() == names.len()));
     let stop: Vec<&str> = stop.copied().collect();
     let fault = Fault::new(format!("several programs manage the packet filter: {}", names.join(", ")))
-        .decided_by_all(names.iter().map(|name| (*name).to_owned()))
-        .ask(format!("keep one: systemctl disable --now {}", stop.join(" ")));
+        .decided_by_all(names.iter().map(|name| (*name).to_owned()));
+    let fault = match subject.policy.firewall.exclusive {
+        true if others.iter().any(|name| STANDS_DOWN.contains(name)) => fault.apply(),
+        true => fault.ask(format!("keep one: systemctl disable --now {}", stop.join(" "))),
+        false => fault.ask("set firewall.exclusive = true in the policy, and apply it"),
+    };
     Ok(fault.into())
 }
 

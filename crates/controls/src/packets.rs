@@ -3,7 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use host::facts::Protocol;
+use host::facts::{IptablesSave, IptablesVariant};
 use host::{Fact, Facts};
+use iptables_syntax::{Family, Mode, parse_save};
+use nf_tables::TableDump;
 use packet_filter::{DecidedBy, Decision, Hook, Machine, Packet, Payload, Reason, State};
 
 /// A source that no host has: documentation networks (RFC 5737, RFC 3849).
@@ -31,9 +34,17 @@ pub(crate) enum Fate {
 /// The packet filter of a host, ready to be asked.
 pub(crate) struct Filter<'a> {
     facts: &'a Facts,
-    machine: Machine<'a>,
+    tables: Tables<'a>,
     /// Why what `nf_tables` accepts may yet be refused.
     legacy: Option<String>,
+}
+
+/// What decides.
+enum Tables<'a> {
+    /// The tables of `nf_tables`.
+    Live(Machine<'a>),
+    /// Beside them, those of the old `x_tables`, as far as iptables-save tells of them.
+    WithLegacy(&'a [TableDump], Vec<TableDump>),
 }
 
 impl<'a> Filter<'a> {
@@ -42,10 +53,15 @@ impl<'a> Filter<'a> {
     /// # Errors
     /// Why it is not known.
     pub(crate) fn of(facts: &'a Facts) -> Result<Self, String> {
-        let ruleset = match &facts.firewall.ruleset {
-            Fact::Known(ruleset) => ruleset,
+        let tables: &[TableDump] = match &facts.firewall.ruleset {
+            Fact::Known(ruleset) => &ruleset.tables,
+            // A kernel without it has no tables of it.
+            Fact::Unknown(_) if facts.firewall.has_nf_tables == Fact::Known(false) => &[],
             Fact::Unknown(reason) => return Err(reason.clone()),
         };
+        if let Some(legacy) = legacy_tables(facts) {
+            return Ok(Self { facts, tables: Tables::WithLegacy(tables, legacy), legacy: None });
+        }
         let legacy = match &facts.firewall.legacy_tables {
             Fact::Known(tables) if tables.is_empty() => None,
             Fact::Known(tables) => {
@@ -55,7 +71,7 @@ impl<'a> Filter<'a> {
                 Some(format!("whether the old x_tables are in use is not known: {reason}"))
             }
         };
-        Ok(Self { facts, machine: Machine::new(&ruleset.tables), legacy })
+        Ok(Self { facts, tables: Tables::Live(Machine::new(tables)), legacy })
     }
 
     /// What becomes of the first packet from `peer` to a port of this host.
@@ -69,7 +85,7 @@ impl<'a> Filter<'a> {
             return Fate::Unknown(format!("{peer} and {local} are of two families"));
         };
         let packet = packet.arriving_on(interface_of(self.facts, local.ip()));
-        self.read(&self.machine.decide_along(&[Hook::Prerouting, Hook::Input], &packet))
+        self.read(&self.decide(&[Hook::Prerouting, Hook::Input], &packet))
     }
 
     /// What becomes of the answer to the first packet of a TCP connection.
@@ -79,7 +95,16 @@ impl<'a> Filter<'a> {
         };
         packet.payload = Payload::Tcp { source: local.port(), destination: CLIENT_PORT, flags: SYN_ACK };
         let packet = packet.leaving_by(interface_of(self.facts, local.ip())).in_state(State::Established);
-        self.read(&self.machine.decide_along(&[Hook::Output, Hook::Postrouting], &packet))
+        self.read(&self.decide(&[Hook::Output, Hook::Postrouting], &packet))
+    }
+
+    fn decide(&self, hooks: &[Hook], packet: &Packet) -> Decision {
+        match &self.tables {
+            Tables::Live(machine) => machine.decide_along(hooks, packet),
+            Tables::WithLegacy(tables, legacy) => {
+                Machine::new(tables.iter().chain(legacy)).decide_along(hooks, packet)
+            }
+        }
     }
 
     fn read(&self, decision: &Decision) -> Fate {
@@ -103,6 +128,20 @@ impl<'a> Filter<'a> {
             }
         }
     }
+}
+
+/// The tables of the old `x_tables` in use, where iptables-save has told of all of them.
+fn legacy_tables(facts: &Facts) -> Option<Vec<TableDump>> {
+    let used = facts.firewall.legacy_tables.known().filter(|tables| !tables.is_empty())?;
+    let saves = facts.firewall.iptables_saves.known()?;
+    let parsed = |ipv6: bool, family: Family| {
+        let is_it = |save: &&IptablesSave| save.variant == IptablesVariant::Legacy && save.ipv6 == ipv6;
+        let text = saves.iter().find(is_it)?.text.as_bytes();
+        parse_save(text, family, Mode::Lenient).ok().map(|(save, _)| save)
+    };
+    let (v4, v6) = (parsed(false, Family::Ipv4), parsed(true, Family::Ipv6));
+    let is_told = |table: &String| if table.starts_with("ip6 ") { v6.is_some() } else { v4.is_some() };
+    used.iter().all(is_told).then(|| packet_filter::iptables::translate(v4.as_ref(), v6.as_ref()).tables)
 }
 
 /// The link by which packets to an address of this host come in; the first one that is not loopback where no link has

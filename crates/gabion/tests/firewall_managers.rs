@@ -339,7 +339,7 @@ fn what_is_left_beside_ours_is_named_with_the_ports_that_it_closes() {
                   [[firewall.allow]]\nport = \"tcp/9999\"\n";
     let Some(scene) = Scene::stage(&UFW, policy) else { return };
     let rules = scene.script("iptables-save; ip6tables-save");
-    let plan = scene.must(&[INSTALLED, "plan"]);
+    let plan = scene.host.run(&[INSTALLED, "plan"]).unwrap().stdout;
     assert!(plan.contains("ufw.service is left alone (firewall.exclusive = false)"), "{plan}");
     assert!(
         plan.split_whitespace()
@@ -357,4 +357,73 @@ fn what_is_left_beside_ours_is_named_with_the_ports_that_it_closes() {
         lines.map(|line| line.split(" [").next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(same(&rules), same(&scene.script("iptables-save; ip6tables-save")));
+}
+
+static IPTABLES: Manager =
+    Manager { packages: &["iptables-persistent"], unit: "netfilter-persistent.service", setup: "", mark: "" };
+
+/// The policy through the host's own iptables, of both kinds.
+fn through_iptables(alternative: &str) {
+    if let Err(error) = Lab::require() {
+        return lab::skip(&error.to_string());
+    }
+    let tree = Tree::bookworm().unwrap();
+    let layer = Layer::of(&tree, IPTABLES.packages).unwrap();
+    let policy = hosts::policy()
+        + "\n[firewall]\nbackend = \"iptables\"\n\n[[firewall.allow]]\nservice = \"ssh\"\n\n[[firewall.allow]]\nport = \"tcp/8081\"\nnew-per-minute = 60\ncomment = \"a test\"\n";
+    let prepare = format!(
+        "for t in iptables ip6tables; do update-alternatives --set $t /usr/sbin/$t-{alternative}; done"
+    );
+    let host = stock(&tree)
+        .packages(&layer)
+        .prepare(&prepare)
+        .file("/etc/gabion/policy.toml", policy)
+        .boot()
+        .unwrap();
+    // Somebody else's rules, which stay.
+    host.run_script(
+        "set -e\niptables -N mine\niptables -A INPUT -s 192.0.2.7 -j mine\niptables -A mine -j DROP\nip6tables -n -L >/dev/null",
+    )
+    .unwrap()
+    .unwrap();
+    let mut scene = Scene { host, manager: &IPTABLES, listeners: Vec::new() };
+    scene.listen();
+    let before = scene.moment();
+    // Nobody has closed anything yet.
+    scene.must(&APPLY);
+    scene.assert_policy_decides("applied");
+    let rules = scene.rules();
+    assert!(rules.contains("-A INPUT -j gabion-input") && !rules.contains("table inet gabion"), "{rules}");
+    assert!(rules.contains("-A INPUT -s 192.0.2.7/32 -j mine"), "{rules}");
+    let again = scene.must(&[INSTALLED, "plan"]);
+    assert!(again.contains("Nothing to do"), "{again}");
+    scene.must(&ROLLBACK);
+    scene.assert_same(&before, "rolled back");
+
+    scene.must(&["rm", "-rf", "/var/lib/gabion"]);
+    scene.must(&APPLY);
+    scene.reboot();
+    assert!(!scene.rules().contains("gabion"), "rebooted while it waited: {}", scene.rules());
+
+    scene.must(&["rm", "-rf", "/var/lib/gabion"]);
+    scene.must(&[INSTALLED, "apply", "--yes", "--no-wait"]);
+    scene.assert_policy_decides("applied for good");
+    scene.reboot();
+    scene.assert_policy_decides("rebooted");
+    let again = scene.must(&[INSTALLED, "plan"]);
+    assert!(again.contains("Nothing to do"), "{again}");
+    let reload = scene.while_knocking(&[INSTALLED, "firewall", "load"]);
+    assert!(reload.is_empty() || reload.contains("loaded"), "{reload}");
+    scene.must(&ROLLBACK);
+    assert!(!scene.rules().contains("gabion"), "rolled back after a reboot: {}", scene.rules());
+}
+
+#[test]
+fn the_policy_is_loaded_through_iptables_over_nf_tables() {
+    through_iptables("nft");
+}
+
+#[test]
+fn the_policy_is_loaded_through_iptables_of_the_old_kind() {
+    through_iptables("legacy");
 }

@@ -6,7 +6,8 @@ use policy::{Ipv6, Policy};
 use super::PlanError;
 use super::boot::Service;
 use super::draft::{Draft, Reason, WantedFile, known, unified_diff};
-use super::managers;
+use super::iptables;
+use super::managers::{self, Rules};
 use crate::action::{Action, Owner, Risk};
 
 /// The compiled ruleset, as the boot service loads it.
@@ -48,8 +49,13 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
     let wanted = controls::filter::filter_policy(policy, draft.facts).map_err(|error| {
         PlanError::Impossible { what: "the firewall's policy".to_owned(), hint: error.to_string() }
     })?;
+    let mut rules = Rules::of(draft)?;
+    let through = iptables::backend(draft.facts, policy)?.map(|variant| iptables::wanted(&wanted, variant));
     let compiled = packet_filter::compile(&wanted);
-    draw_saved(draft, &compiled)?;
+    match &through {
+        Some(saved) => iptables::draw_saved(draft, saved)?,
+        None => draw_saved(draft, &compiled)?,
+    }
     let service = Service {
         name: NAME,
         unit: UNIT,
@@ -68,8 +74,32 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
     if policy.firewall.ipv6 == Ipv6::Reject {
         draw_prefer_ipv4(draft)?;
     }
-    draw_load(draft, &wanted, compiled)?;
-    managers::draw(draft, policy, &wanted)
+    match &through {
+        Some(saved) => {
+            iptables::draw_load(draft, saved, &mut rules)?;
+            draw_gone(draft, &compiled)?;
+        }
+        None => {
+            draw_load(draft, &wanted, compiled)?;
+            iptables::draw_gone(draft, &mut rules)?;
+        }
+    }
+    managers::draw(draft, policy, &wanted, &mut rules, through.is_some())
+}
+
+/// Takes out what the other way of loading left: our table of `nf_tables`.
+fn draw_gone(draft: &mut Draft<'_>, compiled: &Compiled) -> Result<(), PlanError> {
+    let id = compiled.table().id();
+    let reason = Reason {
+        why: "the policy is loaded through iptables; our table of nf_tables is not needed any more",
+        controls: &["FW4"],
+        risk: Risk::CutOff,
+    };
+    let ruleset = draft.facts.firewall.ruleset.known();
+    if let Some(table) = ruleset.and_then(|ruleset| ruleset.table(id.family, &id.name)) {
+        draft.step(Action::UnloadTable { before: Box::new(table.clone()) }, String::new(), reason);
+    }
+    iptables::draw_removed(draft, SAVED, reason)
 }
 
 fn draw_saved(draft: &mut Draft<'_>, compiled: &Compiled) -> Result<(), PlanError> {

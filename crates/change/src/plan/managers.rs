@@ -6,7 +6,7 @@
 mod beside;
 mod rules;
 
-use host::facts::{Fact, FileFact, IptablesSave, IptablesVariant, Manager};
+use host::facts::{Fact, FileFact, IptablesVariant, Manager};
 use nf_tables::{ChainKind, Expression, Family, TableDump};
 use packet_filter::FilterPolicy;
 use policy::Policy;
@@ -32,7 +32,7 @@ ExecStopPost=-/usr/local/sbin/gabion firewall load
 ";
 
 /// What a plan looks at of them.
-pub(super) const PATHS: [&str; 12] = [
+pub(super) const PATHS: [&str; 8] = [
     UFW_CONF,
     UFW_RULES[0],
     UFW_RULES[1],
@@ -40,10 +40,6 @@ pub(super) const PATHS: [&str; 12] = [
     NFTABLES_CONF[1],
     NFTABLES_CONF[2],
     NFTABLES_DROP_IN,
-    "/etc/iptables/rules.v4",
-    "/etc/iptables/rules.v6",
-    "/etc/sysconfig/iptables",
-    "/etc/sysconfig/ip6tables",
     "/etc/systemd/system/nftables.service.d",
 ];
 
@@ -65,6 +61,13 @@ enum Kind {
 }
 
 impl Kind {
+    fn is_persistent(self) -> bool {
+        match self {
+            Self::Persistent { .. } => true,
+            Self::Ufw | Self::Firewalld | Self::Nftables => false,
+        }
+    }
+
     fn of(name: &str) -> Option<Self> {
         Some(match name.strip_suffix(".service").unwrap_or(name) {
             "ufw" => Self::Ufw,
@@ -80,7 +83,15 @@ impl Kind {
     }
 }
 
-pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy, wanted: &FilterPolicy) -> Result<(), PlanError> {
+/// Stands the others down, or says what it means that they stay. `rules` are those of iptables at this point of the plan,
+/// and `keeps_files` says that the rules are kept in the files of iptables' own units, which are needed then.
+pub(super) fn draw(
+    draft: &mut Draft<'_>,
+    policy: &Policy,
+    wanted: &FilterPolicy,
+    rules: &mut Rules,
+    keeps_files: bool,
+) -> Result<(), PlanError> {
     let Some(managers) = draft.facts.firewall.managers.known() else {
         return Ok(());
     };
@@ -89,17 +100,26 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy, wanted: &FilterPolicy
         beside::note(draft, managers, wanted);
         return Ok(());
     }
-    let mut standing = Standing::of(draft)?;
     let mut left: Vec<(&Manager, String)> = Vec::new();
     let mut down: Vec<(&Manager, Kind)> = Vec::new();
+    let mut tables: Vec<TableDump> = Vec::new();
+    let before = rules.clone();
     for manager in managers {
-        let kind = Kind::of(&manager.name);
-        match kind.map_or(Err("it is not known here".to_owned()), |kind| standing.take_out(draft, kind)) {
-            Ok(()) => down.extend(kind.map(|kind| (manager, kind))),
+        let Some(kind) = Kind::of(&manager.name) else {
+            left.push((manager, "it is not known here".to_owned()));
+            continue;
+        };
+        match take_out(draft, kind, rules, &mut tables) {
+            // It loads our own rules at boot, out of its file.
+            Ok(()) if keeps_files && kind.is_persistent() => {}
+            Ok(()) => down.push((manager, kind)),
             Err(why) => left.push((manager, why)),
         }
     }
-    standing.draw(draft)?;
+    draw_unloading(draft, tables);
+    for variant in [IptablesVariant::Nft, IptablesVariant::Legacy] {
+        draw_edit(draft, variant, &before, rules, REASON);
+    }
     for (manager, kind) in &down {
         switch_off(draft, manager, *kind)?;
     }
@@ -121,151 +141,139 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy, wanted: &FilterPolicy
     Ok(())
 }
 
-/// The rules of others as they stand, and as they will.
-struct Standing {
-    saves: Vec<(IptablesSave, Save)>,
-    tables: Vec<TableDump>,
+/// The rules of iptables at one point of a plan.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules(Vec<(IptablesVariant, bool, Save)>);
+
+impl Rules {
+    /// As they are now.
+    pub(super) fn of(draft: &Draft<'_>) -> Result<Self, PlanError> {
+        // Where they could not be read, it is told of when a manager cannot be stood down because of it.
+        let saves = draft.facts.firewall.iptables_saves.known().map(Vec::as_slice).unwrap_or_default();
+        let unknown = |reason| PlanError::Unknown { what: "the rules of iptables".to_owned(), reason };
+        let parsed =
+            saves.iter().map(|save| Ok((save.variant, save.ipv6, Save::parse(&save.text).map_err(unknown)?)));
+        Ok(Self(parsed.collect::<Result<_, PlanError>>()?))
+    }
+
+    pub(super) fn get(&self, variant: IptablesVariant, ipv6: bool) -> Save {
+        let found = self.0.iter().find(|(known, family, _)| *known == variant && *family == ipv6);
+        found.map(|(_, _, save)| save.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn set(&mut self, variant: IptablesVariant, ipv6: bool, save: Save) {
+        self.0.retain(|(known, family, _)| *known != variant || *family != ipv6);
+        self.0.push((variant, ipv6, save));
+    }
+
+    pub(super) fn each(&mut self, change: impl FnMut(&mut Save)) {
+        self.0.iter_mut().map(|(_, _, save)| save).for_each(change);
+    }
 }
 
-impl Standing {
-    fn of(draft: &Draft<'_>) -> Result<Self, PlanError> {
-        let saves = match &draft.facts.firewall.iptables_saves {
-            Fact::Known(saves) => saves.as_slice(),
-            // Told where a manager cannot be stood down because of it.
-            Fact::Unknown(_) => &[],
+/// Takes out what one manager has put into the kernel; why that cannot be done.
+fn take_out(
+    draft: &Draft<'_>,
+    kind: Kind,
+    all: &mut Rules,
+    unloaded: &mut Vec<TableDump>,
+) -> Result<(), String> {
+    match kind {
+        Kind::Ufw => {
+            known_rules(draft)?;
+            if let Some(file) = UFW_RULES.iter().find(|path| has_nat(&text_of(draft, path))) {
+                return Err(format!("{file} translates addresses, which no policy expresses"));
+            }
+            all.each(rules::take_out_ufw);
+            Ok(())
+        }
+        Kind::Persistent { v4, v6 } => {
+            known_rules(draft)?;
+            let mut taken = all.clone();
+            for (_, ipv6, save) in &mut taken.0 {
+                let Some(path) = (if *ipv6 { v6 } else { v4 }) else { continue };
+                let file = Save::parse(&text_of(draft, path)).map_err(|error| format!("{path}: {error}"))?;
+                rules::take_out_file(save, &file).map_err(|why| format!("{path} {why}"))?;
+            }
+            *all = taken;
+            Ok(())
+        }
+        Kind::Firewalld => {
+            let found =
+                tables(draft).iter().find(|table| table.table.name == "firewalld" && translates(table));
+            found.map_or(Ok(()), |table| {
+                Err(format!("table {} translates addresses, which no policy expresses", table.id()))
+            })
+        }
+        Kind::Nftables => {
+            unloaded.extend(nftables_own(draft, all)?);
+            Ok(())
+        }
+    }
+}
+
+/// The tables that the configuration of nftables.service names.
+fn nftables_own(draft: &Draft<'_>, all: &Rules) -> Result<Vec<TableDump>, String> {
+    let text: String = NFTABLES_CONF.iter().map(|path| text_of(draft, path)).collect();
+    if text.lines().any(|line| line.trim_start().starts_with("include")) {
+        return Err("its configuration includes other files, which are not read".to_owned());
+    }
+    let mut taken = Vec::new();
+    for (family, name) in tables_of(&text) {
+        let mut found = tables(draft).iter();
+        let Some(table) = found.find(|table| table.id().family == family && table.table.name == name) else {
+            continue;
         };
-        let parsed = saves.iter().map(|save| {
-            let parsed = Save::parse(&save.text)
-                .map_err(|reason| PlanError::Unknown { what: "the rules of iptables".to_owned(), reason })?;
-            Ok((save.clone(), parsed))
+        if translates(table) {
+            return Err(format!("table {} translates addresses, which no policy expresses", table.id()));
+        }
+        if !table.objects.is_empty() {
+            return Err(format!(
+                "table {} has counters or quotas of its own, whose state would be lost",
+                table.id()
+            ));
+        }
+        let is_iptables = all.0.iter().any(|(variant, ipv6, save)| {
+            let of_family = if *ipv6 { Family::Ip6 } else { Family::Ip };
+            *variant == IptablesVariant::Nft && of_family == family && save.table(&name).is_some()
         });
-        Ok(Self { saves: parsed.collect::<Result<_, PlanError>>()?, tables: Vec::new() })
+        if is_iptables {
+            return Err(format!("table {} is one that iptables works in as well", table.id()));
+        }
+        taken.push(table.clone());
     }
+    Ok(taken)
+}
 
-    /// Takes out what one manager has put into the kernel; why that cannot be done.
-    fn take_out(&mut self, draft: &Draft<'_>, kind: Kind) -> Result<(), String> {
-        match kind {
-            Kind::Ufw => {
-                known_rules(draft)?;
-                if let Some(file) = UFW_RULES.iter().find(|path| has_nat(&text_of(draft, path))) {
-                    return Err(format!("{file} translates addresses, which no policy expresses"));
-                }
-                self.saves.iter_mut().for_each(|(_, save)| rules::take_out_ufw(save));
-                Ok(())
-            }
-            Kind::Persistent { v4, v6 } => {
-                known_rules(draft)?;
-                let mut taken = Vec::new();
-                for (save, parsed) in &self.saves {
-                    let Some(path) = (if save.ipv6 { v6 } else { v4 }) else {
-                        taken.push(parsed.clone());
-                        continue;
-                    };
-                    let file =
-                        Save::parse(&text_of(draft, path)).map_err(|error| format!("{path}: {error}"))?;
-                    let mut without = parsed.clone();
-                    rules::take_out_file(&mut without, &file).map_err(|why| format!("{path} {why}"))?;
-                    taken.push(without);
-                }
-                self.saves.iter_mut().zip(taken).for_each(|((_, save), without)| *save = without);
-                Ok(())
-            }
-            Kind::Firewalld => {
-                let tables = tables(draft).iter().filter(|table| table.table.name == "firewalld");
-                match tables.into_iter().find(|table| translates(table)) {
-                    Some(table) => {
-                        Err(format!("table {} translates addresses, which no policy expresses", table.id()))
-                    }
-                    None => Ok(()),
-                }
-            }
-            Kind::Nftables => self.take_out_nftables(draft),
-        }
-    }
-
-    /// The tables that the configuration of nftables.service names.
-    fn take_out_nftables(&mut self, draft: &Draft<'_>) -> Result<(), String> {
-        let text: String = NFTABLES_CONF.iter().map(|path| text_of(draft, path)).collect();
-        if text.lines().any(|line| line.trim_start().starts_with("include")) {
-            return Err("its configuration includes other files, which are not read".to_owned());
-        }
-        let mut taken = Vec::new();
-        for (family, name) in tables_of(&text) {
-            let Some(table) =
-                tables(draft).iter().find(|table| table.id().family == family && table.table.name == name)
-            else {
-                continue;
-            };
-            if translates(table) {
-                return Err(format!("table {} translates addresses, which no policy expresses", table.id()));
-            }
-            if !table.objects.is_empty() {
-                return Err(format!(
-                    "table {} has counters or quotas of its own, whose state would be lost",
-                    table.id()
-                ));
-            }
-            if self.saves.iter().any(|(save, parsed)| {
-                let of_family = if save.ipv6 { Family::Ip6 } else { Family::Ip };
-                save.variant == IptablesVariant::Nft && of_family == family && parsed.table(&name).is_some()
-            }) {
-                return Err(format!("table {} is one that iptables works in as well", table.id()));
-            }
-            taken.push(table.clone());
-        }
-        self.tables.extend(taken);
-        Ok(())
-    }
-
-    fn draw(self, draft: &mut Draft<'_>) -> Result<(), PlanError> {
-        for table in self.tables {
-            let old = packet_filter::text::table(&table);
-            let shows =
-                unified_diff(format!("kernel: table {}", table.id()).as_ref(), Some(old.as_bytes()), None);
-            draft.step(Action::UnloadTable { before: Box::new(table) }, shows, REASON);
-        }
-        for variant in [IptablesVariant::Nft, IptablesVariant::Legacy] {
-            let of_variant: Vec<_> = self.saves.iter().filter(|(save, _)| save.variant == variant).collect();
-            let wanted = |ipv6: bool| of_variant.iter().find(|(save, _)| save.ipv6 == ipv6).map(|(_, to)| to);
-            draw_edit(draft, variant, wanted(false), wanted(true), REASON)?;
-        }
-        Ok(())
+fn draw_unloading(draft: &mut Draft<'_>, tables: Vec<TableDump>) {
+    for table in tables {
+        let old = packet_filter::text::table(&table);
+        let shows =
+            unified_diff(format!("kernel: table {}", table.id()).as_ref(), Some(old.as_bytes()), None);
+        draft.step(Action::UnloadTable { before: Box::new(table) }, shows, REASON);
     }
 }
 
-/// A step that brings iptables' tables to what they should be, where they are not.
+/// A step that brings the rules of one variant from one state to another, where they differ.
 pub(super) fn draw_edit(
     draft: &mut Draft<'_>,
     variant: IptablesVariant,
-    v4: Option<&Save>,
-    v6: Option<&Save>,
+    before: &Rules,
+    after: &Rules,
     reason: Reason<'_>,
-) -> Result<(), PlanError> {
+) {
     let mut shows = String::new();
-    let mut edit_of = |to: Option<&Save>, ipv6: bool| -> Result<Option<IptablesEdit>, PlanError> {
-        let Some(to) = to else { return Ok(None) };
-        let now = now(draft, variant, ipv6)?;
-        let Some(text) = edit(&now, to) else { return Ok(None) };
-        let before = touched_chains(&now, &text);
+    let mut edit_of = |ipv6: bool| {
+        let (now, to) = (before.get(variant, ipv6), after.get(variant, ipv6));
+        let text = edit(&now, &to)?;
         let name = if ipv6 { "kernel: ip6tables" } else { "kernel: iptables" };
-        let old = now.text();
-        shows += &unified_diff(name.as_ref(), Some(old.as_bytes()), Some(to.text().as_bytes()));
-        Ok(Some(IptablesEdit { text, before }))
+        shows += &unified_diff(name.as_ref(), Some(now.text().as_bytes()), Some(to.text().as_bytes()));
+        Some(IptablesEdit { before: touched_chains(&now, &text), text })
     };
-    let edits = IptablesEdits { v4: edit_of(v4, false)?, v6: edit_of(v6, true)? };
+    let edits = IptablesEdits { v4: edit_of(false), v6: edit_of(true) };
     if edits != IptablesEdits::default() {
         draft.step(Action::EditIptables { variant, edits }, shows, reason);
     }
-    Ok(())
-}
-
-/// The tables of one variant and family as they are now.
-pub(super) fn now(draft: &Draft<'_>, variant: IptablesVariant, ipv6: bool) -> Result<Save, PlanError> {
-    let saves = draft.facts.firewall.iptables_saves.known().map(Vec::as_slice).unwrap_or_default();
-    let save = saves.iter().find(|save| save.variant == variant && save.ipv6 == ipv6);
-    let text = save.map(|save| save.text.as_str()).unwrap_or_default();
-    Save::parse(text)
-        .map_err(|reason| PlanError::Unknown { what: "the rules of iptables".to_owned(), reason })
 }
 
 fn known_rules(draft: &Draft<'_>) -> Result<(), String> {
@@ -338,7 +346,7 @@ fn draw_nftables_guard(draft: &mut Draft<'_>, managers: &[Manager]) -> Result<()
     Ok(())
 }
 
-fn text_of(draft: &Draft<'_>, path: &str) -> String {
+pub(super) fn text_of(draft: &Draft<'_>, path: &str) -> String {
     match draft.facts.file(path) {
         FileFact::Present(entry) => {
             let bytes = entry.content.as_ref().map(|content| content.0.as_slice()).unwrap_or_default();

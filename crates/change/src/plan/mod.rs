@@ -8,6 +8,7 @@ mod boot;
 mod diff;
 mod draft;
 mod firewall;
+mod iptables;
 mod managers;
 mod project;
 mod proof;
@@ -26,6 +27,7 @@ use crate::hex::Sha256;
 pub use boot::PROGRAM;
 use draft::Draft;
 pub use firewall::SAVED as SAVED_RULESET;
+pub use iptables::SAVED_IPTABLES;
 
 /// An ordered list of actions, drawn from one set of facts and one policy.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -144,7 +146,8 @@ pub fn managed_paths(policy: &Policy) -> Vec<PathBuf> {
         "/root/.ssh",
         "/root/.ssh/authorized_keys",
     ];
-    let mut paths: Vec<PathBuf> = fixed.iter().chain(&managers::PATHS).map(PathBuf::from).collect();
+    let mut paths: Vec<PathBuf> =
+        fixed.iter().chain(&managers::PATHS).chain(&iptables::PATHS).map(PathBuf::from).collect();
     for runlevel in boot::RUNLEVEL_LINKS {
         paths.extend([boot::RECOVER_NAME, firewall::NAME].map(|name| boot::runlevel_link(runlevel, name)));
     }

@@ -1,5 +1,5 @@
 use host::Fact;
-use host::facts::{Facts, FileFact, Listener, Manager, Protocol, Via, WayIn};
+use host::facts::{Facts, FileFact, IptablesSave, IptablesVariant, Listener, Manager, Protocol, Via, WayIn};
 use nf_tables::{Chain, ChainDump, HookPoint, Policy as ChainPolicy, Table, TableDump};
 use packet_filter::{FilterPolicy, PortRange};
 
@@ -10,6 +10,27 @@ use crate::fixture::{assert_holds, debian, judge, listener, load, only, policy, 
 fn console(facts: &mut Facts) {
     facts.way_in =
         Fact::Known(WayIn { via: Via::Console, user: None, started_ticks: None, session_pid: None });
+}
+
+/// What iptables-save tells of the old tables is judged as all else is.
+#[test]
+fn the_old_tables_are_seen_where_iptables_tells_of_them() {
+    let save = |policy: &str, rule: &str| IptablesSave {
+        variant: IptablesVariant::Legacy,
+        ipv6: false,
+        text: format!(
+            "*filter\n:INPUT {policy} [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rule}COMMIT\n"
+        ),
+    };
+    let mut facts = secured();
+    facts.firewall.legacy_tables = Fact::Known(vec!["ip filter".to_owned()]);
+    facts.firewall.iptables_saves =
+        Fact::Known(vec![save("DROP", "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n")]);
+    assert_holds("FW2", &facts, &policy());
+    facts.firewall.iptables_saves =
+        Fact::Known(vec![save("ACCEPT", "-A INPUT -p tcp -m tcp --dport 22 -j DROP\n")]);
+    let finding = only("FW2", &facts, &policy());
+    assert!(matches!(finding.state, State::Fails), "{finding:?}");
 }
 
 /// A table whose input hook does with every packet what its policy says.
@@ -150,14 +171,21 @@ fn another_manager_persists_where_it_starts_at_boot_and_two_are_one_too_many() {
 
     facts.firewall.managers =
         Fact::Known(vec![manager("ufw.service", true), manager("firewalld.service", true)]);
+    assert_eq!(only("FW4", &facts, &policy()).fix, Fix::Apply);
+    facts.firewall.managers =
+        Fact::Known(vec![manager("shorewall.service", true), manager("shorewall6.service", true)]);
     let finding = only("FW4", &facts, &policy());
-    assert_eq!(finding.fix, Fix::Ask("keep one: systemctl disable --now firewalld.service".to_owned()));
+    assert_eq!(finding.fix, Fix::Ask("keep one: systemctl disable --now shorewall6.service".to_owned()));
 
     let mut facts = secured();
     assert_holds("FW4", &facts, &policy());
     facts.firewall.managers = Fact::Known(vec![manager("ufw.service", true)]);
-    let finding = only("FW4", &facts, &policy());
-    assert_eq!(finding.fix, Fix::Ask("keep one: systemctl disable --now ufw.service".to_owned()));
+    assert_eq!(only("FW4", &facts, &policy()).fix, Fix::Apply);
+    let mut beside = policy();
+    beside.firewall.exclusive = false;
+    let finding = only("FW4", &facts, &beside);
+    let fix = "set firewall.exclusive = true in the policy, and apply it";
+    assert_eq!(finding.fix, Fix::Ask(fix.to_owned()));
     facts.firewall.managers = Fact::Unknown("systemctl failed".to_owned());
     assert!(matches!(only("FW4", &facts, &policy()).state, State::Unknown(_)));
 }

@@ -58,6 +58,23 @@ fn edit_kernel(facts: &mut Facts, ipv6: bool, before: &Save, after: &Save) {
     let Fact::Known(ruleset) = &mut facts.firewall.ruleset else {
         return;
     };
+    let has_new = |table: &Table| {
+        let was = before.table(&table.name);
+        table.chains.iter().any(|chain| {
+            let was = was.and_then(|was| was.chain(&chain.name));
+            was.is_none_or(|was| !is_part(&chain.rules, &was.rules))
+        })
+    };
+    if after.tables.iter().any(has_new) {
+        match tables(ipv6, &after.text()) {
+            Ok(tables) => {
+                ruleset.tables.retain(|table| tables.iter().all(|new| new.id() != table.id()));
+                ruleset.tables.extend(tables);
+            }
+            Err(why) => facts.firewall.ruleset = Fact::Unknown(why),
+        }
+        return;
+    }
     for table in &mut ruleset.tables {
         let id = table.id();
         let (Some(was), Some(will)) = (before.table(&id.name), after.table(&id.name)) else {
@@ -67,6 +84,21 @@ fn edit_kernel(facts: &mut Facts, ipv6: bool, before: &Save, after: &Save) {
             edit_table(table, was, will);
         }
     }
+}
+
+/// What the kernel makes of iptables-save's text.
+fn tables(ipv6: bool, text: &str) -> Result<Vec<TableDump>, String> {
+    let family = if ipv6 { iptables_syntax::Family::Ipv6 } else { iptables_syntax::Family::Ipv4 };
+    let (save, _) = iptables_syntax::parse_save(text.as_bytes(), family, iptables_syntax::Mode::Lenient)
+        .map_err(|error| error.to_string())?;
+    let both = if ipv6 { (None, Some(&save)) } else { (Some(&save), None) };
+    Ok(packet_filter::iptables::translate(both.0, both.1).tables)
+}
+
+/// Whether nothing was added and the order is the same.
+fn is_part(will: &[String], was: &[String]) -> bool {
+    let mut was = was.iter();
+    will.iter().all(|rule| was.any(|other| other == rule))
 }
 
 fn edit_table(table: &mut TableDump, was: &Table, will: &Table) {

@@ -2,6 +2,7 @@
 
 mod drawing;
 mod guard;
+mod managers;
 
 use host::Facts;
 use host::facts::{Content, Entry, FileFact};
