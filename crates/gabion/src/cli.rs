@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 
 /// Secure a Linux server: see what is wrong, rehearse the change, apply it so that it undoes itself unless confirmed, prove it.
 #[derive(Debug, Parser)]
@@ -244,6 +245,50 @@ pub(crate) enum FirewallVerb {
     Show(ShowFirewall),
     /// Whether the kernel runs what was applied last, and what it does not
     Status(FirewallStatus),
+    /// Show live which rule takes which packet
+    Trace(Trace),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Only this protocol
+    pub(crate) protocol: Option<TraceProtocol>,
+    /// Only from this address or network
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    pub(crate) from: Option<IpNet>,
+    /// Only to this address or network
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    pub(crate) to: Option<IpNet>,
+    /// Only to this port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Only from this port
+    #[arg(long, value_name = "PORT")]
+    pub(crate) source_port: Option<u16>,
+    /// Only what comes in by this interface
+    #[arg(long = "in", value_name = "INTERFACE")]
+    pub(crate) input: Option<String>,
+    /// End after this many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u32>,
+    /// End after this many packets
+    #[arg(long, value_name = "PACKETS")]
+    pub(crate) count: Option<u32>,
+}
+
+/// What a trace can be limited to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TraceProtocol {
+    Tcp,
+    Udp,
+    Icmp,
+}
+
+/// An address is the network of it alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network =
+        text.parse::<IpNet>().or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
+    network.map_err(|_| "neither an address nor a network such as 192.0.2.0/24".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,8 @@ use crate::text;
 pub struct ListedChain {
     /// `INPUT`, `FORWARD`, `OUTPUT`; the kernel's own name for any other.
     pub name: String,
+    /// The kernel's name for it.
+    pub chain: String,
     /// Where packets enter it.
     pub hook: String,
     /// What becomes of a packet that no rule decides.
@@ -93,7 +95,9 @@ pub fn listing(dump: &TableDump) -> Vec<ListedChain> {
     let mut bases: Vec<_> = bases.collect();
     bases.sort_by_key(|(_, hook)| (rank(hook.point), hook.priority));
     let list = |(chain, hook): (&nf_tables::ChainDump, &nf_tables::object::Hook)| {
-        let mut walk = Walk { dump, lines: Vec::new(), at: HashMap::new(), cursor: None, depth: 0 };
+        let mut walk =
+            Walk { dump, lines: Vec::new(), at: HashMap::new(), cursor: None, depth: 0, is_forward: false };
+        walk.is_forward = hook.point == HookPoint::Forward;
         for (ipv4, ipv6) in [(sees(dump, true), false), (false, sees(dump, false))] {
             walk.cursor = None;
             walk.chain(&chain.chain.name, &Reach { ipv4, ipv6, ..Reach::default() });
@@ -108,12 +112,41 @@ pub fn listing(dump: &TableDump) -> Vec<ListedChain> {
         };
         ListedChain {
             name,
+            chain: chain.chain.name.clone(),
             hook: format!("{} {}", point_name(hook.point), hook.priority),
             policy: policy_name(hook.policy),
             lines: numbered(walk.lines),
         }
     };
-    bases.into_iter().map(list).collect()
+    let mut chains: Vec<ListedChain> = bases.into_iter().map(list).collect();
+    chains.extend(dump.chains.iter().filter_map(|chain| own_chain(dump, &chain.chain.name)));
+    chains
+}
+
+/// How the names of the chains begin that hold the policy's own rules.
+const OWN: &str = "rule-";
+
+/// A chain of the policy's own, to which its rules jump, by the name that it has there.
+fn name_of_own(name: &str) -> Option<&str> {
+    name.strip_prefix(OWN).filter(|name| !crate::rules::BASE_CHAINS.contains(name))
+}
+
+fn own_chain(dump: &TableDump, name: &str) -> Option<ListedChain> {
+    let own = name_of_own(name)?;
+    let mut walk =
+        Walk { dump, lines: Vec::new(), at: HashMap::new(), cursor: None, depth: 0, is_forward: false };
+    for ipv4 in [true, false] {
+        walk.cursor = None;
+        walk.chain(name, &Reach { ipv4, ipv6: !ipv4, ..Reach::default() });
+    }
+    let (hook, policy) = (String::new(), "return");
+    Some(ListedChain {
+        name: own.to_owned(),
+        chain: name.to_owned(),
+        hook,
+        policy,
+        lines: numbered(walk.lines),
+    })
 }
 
 /// The policy of a base chain, as `iptables` and `nft` write it.
@@ -173,8 +206,10 @@ fn numbered(lines: Vec<Line>) -> Vec<Line> {
             None => head.push(line),
         }
     }
+    // The policy's own rules run before all that is allowed.
+    let is_own = |line: &Line| line.rules.first().is_some_and(|rule| rule.chain.starts_with(OWN));
     let entry = |line: &Line| line.place.as_deref().and_then(|place| place.rsplit_once(':')?.1.parse().ok());
-    entries.sort_by_key(|line| entry(line).unwrap_or(u32::MAX));
+    entries.sort_by_key(|line| (!is_own(line), entry(line).unwrap_or(u32::MAX)));
     head.extend(entries);
     head.extend(tail);
     for (at, line) in head.iter_mut().enumerate() {
@@ -209,6 +244,7 @@ struct Walk<'a> {
     /// The last of the lines that this family has met: what only the other has not met stands behind it.
     cursor: Option<usize>,
     depth: usize,
+    is_forward: bool,
 }
 
 /// How deep jumps go (`NFT_JUMP_STACK_SIZE`).
@@ -231,7 +267,12 @@ impl Walk<'_> {
             return;
         }
         let ways = ways(self.dump, rule, &reach);
-        let leads_on = !ways.is_empty() && ways.iter().all(|way| self.dump.chain(&way.chain).is_some());
+        // Chains of the policy's own are lists by themselves.
+        let (own, ways): (Vec<_>, Vec<_>) =
+            ways.into_iter().partition(|way| name_of_own(&way.chain).is_some());
+        let leads_on = own.is_empty()
+            && !ways.is_empty()
+            && ways.iter().all(|way| self.dump.chain(&way.chain).is_some());
         let only_leads_on = leads_on && ways.iter().all(|way| !way.beside_verdicts);
         if !only_leads_on {
             self.line(chain, nth, rule, &reach);
@@ -249,7 +290,14 @@ impl Walk<'_> {
         };
         let at = match self.at.get(&key) {
             Some(&at) => at,
-            None => self.insert(key, new_line(self.dump, rule, comment.as_deref())),
+            None => {
+                let mut line = new_line(self.dump, rule, comment.as_deref());
+                // What is forwarded to such an entry was sent there by a NAT rule: the policy has no other way for it.
+                if self.is_forward && chain.starts_with("allow-") {
+                    line.what.push_str(", as a container's published port");
+                }
+                self.insert(key, line)
+            }
         };
         self.cursor = self.cursor.max(Some(at));
         let line = &mut self.lines[at];

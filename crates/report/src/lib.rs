@@ -26,6 +26,7 @@ mod page;
 pub mod plan;
 pub mod safe;
 mod touched;
+pub mod trace;
 pub mod transaction;
 pub mod verification;
 

@@ -3,6 +3,7 @@
 mod load;
 mod show;
 mod status;
+mod trace;
 mod watch;
 
 use host::facts::IptablesVariant;
@@ -20,6 +21,7 @@ pub(crate) fn run(context: &Context, verb: &FirewallVerb) -> Result<Exit, Failur
         FirewallVerb::Load => load::run(context),
         FirewallVerb::Show(options) => show::run(context, options),
         FirewallVerb::Status(options) => status::run(context, options),
+        FirewallVerb::Trace(options) => trace::run(context, options),
     }
 }
 
@@ -58,4 +60,9 @@ pub(crate) fn legacy(live: &Live) -> Result<Vec<Legacy>, String> {
         (!tables.is_empty()).then(|| Legacy { family, rules: rules(), tables })
     };
     Ok(["ip", "ip6"].into_iter().filter_map(of).collect())
+}
+
+/// The legacy `x_tables` in use, as `ip filter`; none where that is not known.
+pub(super) fn legacy_names() -> Vec<String> {
+    host::legacy_tables().known().cloned().unwrap_or_default()
 }
