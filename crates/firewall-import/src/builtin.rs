@@ -29,6 +29,15 @@ pub(crate) fn known(way: Way, act: Does, shape: &Shape<'_>, family: Family) -> O
     }
 }
 
+/// What leaves before any rule is asked.
+pub(crate) fn leaves(act: Does, shape: &Shape<'_>) -> Option<&'static str> {
+    match act {
+        Does::Accept if shape.is_to("lo") => Some("loopback"),
+        Does::Accept if shape.is_within(FLOWS) => Some("established flows go on"),
+        _ => None,
+    }
+}
+
 /// Refuses routing headers of type 0, as ufw does.
 pub(crate) fn routing_header(rule: &Rule) -> Option<&'static str> {
     let is_type_0 = |matched: &Match| matches!(matched, Match::Unknown(unknown) if unknown.name == "rt" && unknown.arguments == ["--rt-type", "0"]);

@@ -1,6 +1,7 @@
 //! The chains of one family's table `filter`, as they are after every command of the source has run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use iptables_syntax::{ChainPolicy, Command, Family, Rule, RuleLine, Save, Target};
 
@@ -61,6 +62,26 @@ impl Chains {
 
     pub(crate) fn push(&mut self, chain: &str, step: Step) {
         self.by_name.entry(chain.to_owned()).or_default().steps.push(step);
+    }
+
+    /// As `iptables-save` would print them.
+    pub(crate) fn save(&self) -> String {
+        let mut text = String::from("*filter\n");
+        for (name, chain) in &self.by_name {
+            let policy = match chain.policy {
+                None => "-",
+                Some((ChainPolicy::Drop, _)) => "DROP",
+                Some(_) => "ACCEPT",
+            };
+            let _ = writeln!(text, ":{name} {policy} [0:0]");
+        }
+        for (name, chain) in &self.by_name {
+            for step in &chain.steps {
+                let _ = writeln!(text, "-A {name} {}", step.words);
+            }
+        }
+        text.push_str("COMMIT\n");
+        text
     }
 
     /// What a rule may do to a packet that it matches.

@@ -235,11 +235,13 @@ fn body(chains: &Chains, way: Way, steps: &[Step], folded: &mut Folded, ledger: 
     };
     for (at, step) in steps.iter().enumerate() {
         let shape = &shapes[at];
-        let refused_before = (0..at).any(|before| refuses[before] && shapes[before].meets(shape));
+        let refused_behind =
+            (at + 1..steps.len()).any(|behind| refuses[behind] && shapes[behind].meets(shape));
         let act = does(step.rule.target.as_ref());
         if let Some(what) = known[at] {
+            // Ping is answered after the policy's own rules.
             let is_ping = what == builtin::PING;
-            if !is_ping || !refused_before {
+            if !is_ping || !refused_behind {
                 folded.ping |= is_ping;
                 ledger.settle(step.line, Fate::BuiltIn(what.to_owned()));
                 continue;
@@ -253,8 +255,6 @@ fn body(chains: &Chains, way: Way, steps: &[Step], folded: &mut Folded, ledger: 
             }
             continue;
         }
-        let refused_behind =
-            (at + 1..steps.len()).any(|behind| refuses[behind] && shapes[behind].meets(shape));
         if act == Does::Accept
             && !refused_behind
             && let Some(granted) = grant(way, step, shape)
@@ -353,7 +353,12 @@ fn output(chains: &Chains, steps: Vec<Step>, folded: &mut Folded, ledger: &mut L
     };
     if folded.default != Default::Accept {
         folded.is_shut = !steps.iter().any(accepts);
-        folded.rules = steps;
+        for step in steps {
+            match builtin::leaves(does(step.rule.target.as_ref()), &Shape::of(&step.rule, chains.family)) {
+                Some(what) => ledger.settle(step.line, Fate::BuiltIn(what.to_owned())),
+                None => folded.rules.push(step),
+            }
+        }
         return;
     }
     let kept: Vec<bool> = (0..steps.len())
@@ -369,7 +374,9 @@ fn output(chains: &Chains, steps: Vec<Step>, folded: &mut Folded, ledger: &mut L
         })
         .collect();
     for (step, kept) in steps.into_iter().zip(kept) {
-        if let Some(what) = builtin::routing_header(&step.rule) {
+        let by_itself =
+            builtin::leaves(does(step.rule.target.as_ref()), &Shape::of(&step.rule, chains.family));
+        if let Some(what) = by_itself.or_else(|| builtin::routing_header(&step.rule)) {
             ledger.settle(step.line, Fate::BuiltIn(what.to_owned()));
             continue;
         }

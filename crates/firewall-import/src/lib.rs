@@ -3,7 +3,7 @@
 //! Every line of the source is accounted for ([`Imported::lines`]): what the policy does by itself, which entry or rule it became,
 //! and what is not taken over, and why. Nothing here reads files, asks the kernel or writes anything.
 //!
-//! It does not prove that the policy lets in the same packets: that is for whoever can compare the two rulesets.
+//! [`prove`] holds the source against the compiled policy over all packets.
 //!
 //! ```
 //! use firewall_import::{Fate, Options, iptables};
@@ -24,6 +24,7 @@ mod fold;
 mod iptables;
 mod ledger;
 mod merge;
+mod proof;
 mod recent;
 mod render;
 mod shape;
@@ -35,6 +36,7 @@ use policy::Firewall;
 pub use firewalld::{FIREWALLD_FILES, FIREWALLD_FOLDERS, FirewalldError, firewalld};
 pub use iptables::iptables;
 pub use ledger::{Fate, Line};
+pub use proof::{Proof, prove};
 pub use render::{table, to_toml};
 pub use ufw::{UFW_FILES, ufw};
 
@@ -56,4 +58,6 @@ pub struct Imported {
     pub lines: Vec<Line>,
     /// What a person should know besides.
     pub notes: Vec<String>,
+    /// The table `filter` that was imported, as `iptables-save` would print it: for IPv4, for IPv6, or for one alone.
+    pub source: Vec<(Family, String)>,
 }

@@ -47,7 +47,8 @@ pub(crate) fn merge(parts: &[FamilyPart], options: &Options<'_>, mut ledger: Led
         }
     }
     unreached(parts, &mut ledger);
-    Imported { firewall: merger.firewall, lines: ledger.lines, notes: merger.notes }
+    let source = parts.iter().map(|part| (part.chains.family, part.chains.save())).collect();
+    Imported { firewall: merger.firewall, lines: ledger.lines, notes: merger.notes, source }
 }
 
 /// Every packet of IPv6 is refused but over loopback, in all three directions.

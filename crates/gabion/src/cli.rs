@@ -289,6 +289,58 @@ fn network(text: &str) -> Result<IpNet, String> {
     let network =
         text.parse::<IpNet>().or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
     network.map_err(|_| "neither an address nor a network such as 192.0.2.0/24".to_owned())
+    /// Take over what another firewall is configured to do, with an account of every line of it
+    Import(ImportFirewall),
+    /// Print the policy's rules for a host that has only iptables or nft
+    Export(ExportFirewall),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportFirewall {
+    #[command(flatten)]
+    pub(crate) source: ImportSource,
+    /// Put it into the policy file, in the place of its entries and settings of `[firewall]`; the old file is kept beside it
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+/// What to take over.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct ImportSource {
+    /// A file of iptables-save
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ufw", "firewalld", "live"])]
+    pub(crate) iptables: Option<PathBuf>,
+    /// A file of ip6tables-save
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["ufw", "firewalld", "live"])]
+    pub(crate) ip6tables: Option<PathBuf>,
+    /// ufw, as configured below DIR
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/", conflicts_with_all = ["firewalld", "live"])]
+    pub(crate) ufw: Option<PathBuf>,
+    /// firewalld, as configured below DIR
+    #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/", conflicts_with = "live")]
+    pub(crate) firewalld: Option<PathBuf>,
+    /// The rules of iptables that the kernel runs now
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportFirewall {
+    /// For which program
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: ExportFormat,
+}
+
+/// A program that loads rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// For iptables-restore.
+    Iptables,
+    /// For ip6tables-restore.
+    Ip6tables,
+    /// For nft -f.
+    Nft,
 }
 
 #[derive(Debug, Args)]

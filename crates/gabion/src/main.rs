@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod error;
 mod exit;
+mod import;
 mod output;
 mod rehearse;
 mod rulesets;

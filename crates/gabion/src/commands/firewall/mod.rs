@@ -1,5 +1,7 @@
 //! `gabion firewall`: one file a verb.
 
+mod export;
+mod import;
 mod load;
 mod show;
 mod status;
@@ -22,6 +24,8 @@ pub(crate) fn run(context: &Context, verb: &FirewallVerb) -> Result<Exit, Failur
         FirewallVerb::Show(options) => show::run(context, options),
         FirewallVerb::Status(options) => status::run(context, options),
         FirewallVerb::Trace(options) => trace::run(context, options),
+        FirewallVerb::Import(options) => import::run(context, options),
+        FirewallVerb::Export(options) => export::run(context, options),
     }
 }
 
