@@ -11,6 +11,8 @@ use host::facts::{Account, Listener, Protocol};
 use policy::write::{Hints, Listening};
 use policy::{Admin, Allow, Password, Policy, PortSpec, Sudo, Transport};
 
+mod containers;
+
 /// An administrator that the person asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -36,6 +38,10 @@ pub(crate) fn suggest(facts: &Facts, asked: &Asked) -> Suggestion {
     let listening = listening(facts);
     let mut policy = Policy { admins, ..Policy::default() };
     policy.firewall.allow = suggest_allows(&listening);
+    let containers = containers::suggest(facts);
+    policy.firewall.allow.extend(containers.allows);
+    policy.firewall.forward = containers.forwards;
+    notes.extend(containers.note);
     let hints = Hints { host: facts.system.hostname.known().cloned(), ssh_ports, keys_from, listening };
     Suggestion { policy, hints, notes }
 }

@@ -7,7 +7,7 @@ use crate::Kind;
 use super::{Notes, Wanted};
 
 /// Configuration that other collectors do not come by: of firewall managers, of what starts sshd, of APT's addresses.
-const FILES: [&str; 20] = [
+const FILES: [&str; 22] = [
     "/etc/cloud/cloud.cfg",
     "/etc/crypto-policies/config",
     "/etc/default/ssh",
@@ -25,8 +25,10 @@ const FILES: [&str; 20] = [
     "/etc/sysconfig/nftables.conf",
     "/etc/sysconfig/sshd",
     "/etc/ufw/ufw.conf",
+    "/proc/sys/net/ipv4/ip_forward",
     "/proc/sys/net/ipv6/bindv6only",
     "/proc/sys/net/ipv6/conf/all/disable_ipv6",
+    "/proc/sys/net/ipv6/conf/all/forwarding",
     "/etc/sudo.conf",
 ];
 
