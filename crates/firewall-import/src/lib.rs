@@ -28,6 +28,7 @@ mod proof;
 mod recent;
 mod render;
 mod shape;
+mod single;
 mod ufw;
 
 use iptables_syntax::{Family, Rule};
@@ -38,6 +39,7 @@ pub use iptables::iptables;
 pub use ledger::{Fate, Line};
 pub use proof::{Proof, prove};
 pub use render::{table, to_toml};
+pub use single::{allow, forward};
 pub use ufw::{UFW_FILES, ufw};
 
 /// What an import has to be told.

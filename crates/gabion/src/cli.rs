@@ -293,6 +293,18 @@ fn network(text: &str) -> Result<IpNet, String> {
     Import(ImportFirewall),
     /// Print the policy's rules for a host that has only iptables or nft
     Export(ExportFirewall),
+    /// Add a rule behind the others of its chain
+    Append(EditRule),
+    /// Add a rule where the numbered line stands
+    Insert(EditRule),
+    /// Put a rule in the place of the numbered line
+    Replace(EditRule),
+    /// Take the numbered line away
+    Delete(DeleteRule),
+    /// Whether two rulesets do the same with every packet, and a packet if not
+    Compare(CompareFirewall),
+    /// Find the rules that can never match, and which rules hide them
+    Shadowed(ShadowedFirewall),
 }
 
 #[derive(Debug, Args)]
@@ -371,6 +383,59 @@ pub(crate) struct ShowFirewall {
 pub(crate) enum IpFamily {
     Ipv4,
     Ipv6,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareFirewall {
+    /// A file of iptables-save or of gabion (two with a comma between for IPv4 and IPv6), `policy` or `live`
+    #[arg(value_name = "A")]
+    pub(crate) first: String,
+    /// The other one
+    #[arg(value_name = "B")]
+    pub(crate) second: String,
+    /// Compare one family alone
+    #[arg(long, value_name = "FAMILY")]
+    pub(crate) family: Option<IpFamily>,
+    /// Compare prerouting and postrouting too, where addresses are translated
+    #[arg(long)]
+    pub(crate) all_hooks: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShadowedFirewall {
+    /// A file of iptables-save or of gabion (two with a comma between for IPv4 and IPv6), `policy` or `live`
+    #[arg(value_name = "RULESET", default_value = "live")]
+    pub(crate) ruleset: String,
+}
+
+/// A rule for the policy and the kernel.
+#[derive(Debug, Args)]
+pub(crate) struct EditRule {
+    #[command(flatten)]
+    pub(crate) options: EditOptions,
+    /// The chain (default: INPUT), the number that `show` gives a line, and the rule: `INPUT 9 -p tcp --dport 8080 -j ACCEPT`,
+    /// or `allow tcp/8080 from 192.0.2.0/24 limit 30/minute comment TEXT`, or `deny` and `reject` likewise
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "[CHAIN] [NUMBER] RULE")]
+    pub(crate) words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteRule {
+    #[command(flatten)]
+    pub(crate) options: EditOptions,
+    /// The chain (default: INPUT), and the number that `show` gives the line
+    #[arg(required = true, num_args = 1.., value_name = "[CHAIN] NUMBER")]
+    pub(crate) words: Vec<String>,
+}
+
+/// How an edit is made. Options stand before the chain.
+#[derive(Debug, Args)]
+pub(crate) struct EditOptions {
+    #[command(flatten)]
+    pub(crate) apply: Apply,
+    /// Show what would be changed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -24,6 +24,7 @@ pub mod grade;
 pub mod lockout;
 mod page;
 pub mod plan;
+pub mod rulesets;
 pub mod safe;
 mod touched;
 pub mod trace;

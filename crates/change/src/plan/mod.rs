@@ -7,6 +7,7 @@ mod accounts;
 mod boot;
 mod diff;
 mod draft;
+mod edit;
 mod firewall;
 mod iptables;
 mod managers;
@@ -26,6 +27,8 @@ use crate::action::{Action, Before, Risk};
 use crate::hex::Sha256;
 pub use boot::PROGRAM;
 use draft::Draft;
+
+pub use edit::{EditPlan, PolicyEdit};
 pub use firewall::SAVED as SAVED_RULESET;
 pub use iptables::SAVED_IPTABLES;
 

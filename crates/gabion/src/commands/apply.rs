@@ -26,21 +26,31 @@ pub(crate) fn run(context: &Context, options: &cli::Apply) -> Result<Exit, Failu
         return Ok(nothing_to_do(context, &plan));
     }
     lockout::judge(&subject.facts, &plan, &subject.policy).map_err(Failure::LockOut)?;
+    carry_out(context, options, &subject, plan)
+}
+
+/// Makes a change that the guard has passed: shows it, asks, applies it, and waits for its confirmation where it needs one.
+pub(crate) fn carry_out(
+    context: &Context,
+    options: &cli::Apply,
+    subject: &Subject,
+    plan: Plan,
+) -> Result<Exit, Failure> {
     if !context.output.json {
         context.output.text(&report::plan::text(&plan, context.output.view()));
     }
-    let confirm = confirmation(context, options, &subject);
+    let confirm = confirmation(context, options, subject);
     if !options.yes && !agreed(context)? {
         context.output.note("Nothing was changed.");
         return Ok(Exit::Clean);
     }
     let root = Root::live()?;
-    let about = about(&subject);
+    let about = about(subject);
     let what: Vec<String> = plan.steps.iter().map(|step| report::plan::describe(&step.action)).collect();
     let transaction = Transaction::begin(&root, plan, &about)?;
     let id = transaction.id().clone();
     let outcome = transaction.apply(confirm, &mut |progress| show(context, progress, &what))?;
-    finish(context, options, &subject, &root, &id, outcome)
+    finish(context, options, subject, &root, &id, outcome)
 }
 
 fn nothing_to_do(context: &Context, plan: &Plan) -> Exit {

@@ -1,5 +1,7 @@
 //! `gabion firewall`: one file a verb.
 
+mod compare;
+mod edit;
 mod export;
 mod import;
 mod load;
@@ -18,8 +20,16 @@ use crate::context::Context;
 use crate::error::Failure;
 use crate::exit::Exit;
 
+use self::edit::Edit;
+
 pub(crate) fn run(context: &Context, verb: &FirewallVerb) -> Result<Exit, Failure> {
     match verb {
+        FirewallVerb::Append(rule) => edit::run(context, Edit::Append(rule)),
+        FirewallVerb::Insert(rule) => edit::run(context, Edit::Insert(rule)),
+        FirewallVerb::Replace(rule) => edit::run(context, Edit::Replace(rule)),
+        FirewallVerb::Delete(line) => edit::run(context, Edit::Delete(line)),
+        FirewallVerb::Compare(options) => compare::run(context, options),
+        FirewallVerb::Shadowed(options) => compare::unused(context, options),
         FirewallVerb::Load => load::run(context),
         FirewallVerb::Show(options) => show::run(context, options),
         FirewallVerb::Status(options) => status::run(context, options),

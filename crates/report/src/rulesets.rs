@@ -1,0 +1,195 @@
+//! What is said of whole rulesets: whether two do the same, which rules never match.
+
+use packet_filter::RuleRef;
+use packet_filter::space::{Comparison, Parting, Shadow, Shadowed};
+use serde_json::{Value, json};
+
+use crate::page::{Page, Tone, View, counted};
+use crate::safe;
+
+/// Where a rule stands written, as `rules.v4:12`, and how; of the first or the second ruleset.
+type Place<'a> = dyn Fn(usize, &RuleRef) -> Option<(String, String)> + 'a;
+/// The same where there is one ruleset.
+type OnePlace<'a> = dyn Fn(&RuleRef) -> Option<(String, String)> + 'a;
+
+/// Two rulesets held against each other.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared<'a> {
+    /// What they are, as `the live kernel`.
+    pub names: [&'a str; 2],
+    /// What came of it.
+    pub comparison: &'a Comparison,
+    /// The one family that was compared, where it was one.
+    pub family: Option<&'static str>,
+    /// What of either could not be read, or was read with a guess.
+    pub doubts: [&'a [String]; 2],
+}
+
+/// Rules that never match.
+#[derive(Debug, Clone, Copy)]
+pub struct Unused<'a> {
+    /// What the ruleset is.
+    pub what: &'a str,
+    /// How many rules it has.
+    pub rules: usize,
+    /// Those that never match.
+    pub found: &'a [Shadowed],
+    /// What of it could not be read, or was read with a guess.
+    pub doubts: &'a [String],
+}
+
+/// The comparison as text: a verdict, then for each kind of difference a packet, what each does with it and by which rule.
+#[must_use]
+pub fn compared(compared: &Compared<'_>, place: &Place<'_>, view: View) -> String {
+    let mut page = Page::new(view);
+    let Compared { names, comparison, family, .. } = compared;
+    let [first, second] = names.map(safe::line);
+    let of = family.map(|family| format!("{family} ")).unwrap_or_default();
+    if comparison.is_equal() {
+        page.paragraph(
+            0,
+            Tone::Good,
+            &format!("Equal: {first} and {second} do the same with every {of}packet."),
+        );
+    } else {
+        let kinds = counted(comparison.disagreements.len(), "kind");
+        page.paragraph(
+            0,
+            Tone::Bad,
+            &format!("Different: {first} and {second} part on {kinds} of packets. One {of}packet of each:"),
+        );
+    }
+    for parting in &comparison.disagreements {
+        page.blank();
+        page.paragraph(0, Tone::Strong, &format!("{}: {}", parting.hook, parting.packet));
+        for assumption in &parting.when {
+            page.entry(2, 10, "if", Tone::Odd, &safe::line(&assumption.to_string()));
+        }
+        for (nth, (name, verdict)) in names.iter().zip(verdicts(parting)).enumerate() {
+            let decision = [&parting.first, &parting.second][nth];
+            page.entry(2, 10, verdict_word(nth), Tone::Quiet, &safe::line(name));
+            page.entry(
+                4,
+                8,
+                "",
+                Tone::Plain,
+                &format!("{verdict}, by {}", by(decision, &|rule| place(nth, rule))),
+            );
+        }
+    }
+    doubts(&mut page, compared.doubts.iter().flat_map(|doubts| doubts.iter()));
+    page.finish()
+}
+
+fn verdict_word(nth: usize) -> &'static str {
+    ["first", "second"][nth]
+}
+
+fn verdicts(parting: &Parting) -> [String; 2] {
+    let (first, second) = &parting.verdicts;
+    if parting.changed_otherwise {
+        return [format!("{first}"), format!("{second}, and changed otherwise")];
+    }
+    [first.to_string(), second.to_string()]
+}
+
+fn by(decision: &packet_filter::Decision, place: &OnePlace<'_>) -> String {
+    match &decision.decided_by {
+        packet_filter::DecidedBy::Rule(rule) => written(rule, place),
+        other => safe::line(&other.to_string()).into_owned(),
+    }
+}
+
+/// The rule as whoever wrote it wrote it, where that is known.
+fn written(rule: &RuleRef, place: &OnePlace<'_>) -> String {
+    match place(rule) {
+        Some((place, text)) => safe::line(&format!("{place}: {text}")).into_owned(),
+        None => safe::line(&rule.to_string()).into_owned(),
+    }
+}
+
+/// The comparison for machines.
+#[must_use]
+pub fn compared_json(compared: &Compared<'_>, place: &Place<'_>) -> Value {
+    let parting = |parting: &Parting| {
+        let [first, second] = verdicts(parting);
+        json!({
+            "hook": parting.hook, "packet": parting.packet, "packet-text": parting.packet.to_string(),
+            "when": parting.when.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "first": { "verdict": first, "by": by(&parting.first, &|rule| place(0, rule)) },
+            "second": { "verdict": second, "by": by(&parting.second, &|rule| place(1, rule)) },
+        })
+    };
+    json!({
+        "version": crate::VERSION,
+        "first": compared.names[0], "second": compared.names[1], "family": compared.family,
+        "equal": compared.comparison.is_equal(),
+        "differences": compared.comparison.disagreements.iter().map(parting).collect::<Vec<_>>(),
+        "doubts": compared.doubts.concat(),
+    })
+}
+
+/// The rules that never match, as text.
+#[must_use]
+pub fn unused(unused: &Unused<'_>, place: &OnePlace<'_>, view: View) -> String {
+    let mut page = Page::new(view);
+    let rules = counted(unused.rules, "rule");
+    let what = safe::line(unused.what);
+    match unused.found.len() {
+        0 => page.paragraph(0, Tone::Good, &format!("Each of the {rules} of {what} matches some packet.")),
+        count => page.paragraph(
+            0,
+            Tone::Bad,
+            &format!("{count} of the {rules} of {what} can never match. Without them it does the same:"),
+        ),
+    }
+    for shadowed in unused.found {
+        page.blank();
+        page.paragraph(0, Tone::Strong, &written(&shadowed.rule, place));
+        match &shadowed.why {
+            Shadow::Hidden { by, count } => {
+                for rule in by {
+                    page.entry(2, 10, "hidden by", Tone::Quiet, &written(rule, place));
+                }
+                if *count > by.len() {
+                    page.entry(2, 10, "", Tone::Quiet, &format!("and {} more", count - by.len()));
+                }
+            }
+            why @ (Shadow::Impossible | Shadow::Unreachable | Shadow::Elsewhere) => {
+                page.entry(2, 10, "since", Tone::Quiet, &why.to_string());
+            }
+        }
+    }
+    doubts(&mut page, unused.doubts.iter());
+    page.finish()
+}
+
+/// The same for machines.
+#[must_use]
+pub fn unused_json(unused: &Unused<'_>, place: &OnePlace<'_>) -> Value {
+    let one = |shadowed: &Shadowed| {
+        let hiders = match &shadowed.why {
+            Shadow::Hidden { by, .. } => by.iter().map(|rule| written(rule, place)).collect(),
+            Shadow::Impossible | Shadow::Unreachable | Shadow::Elsewhere => Vec::new(),
+        };
+        json!({
+            "rule": written(&shadowed.rule, place), "table": shadowed.rule.table.to_string(),
+            "chain": shadowed.rule.chain, "number": shadowed.rule.number,
+            "why": shadowed.why.to_string(), "hidden-by": hiders,
+        })
+    };
+    json!({
+        "version": crate::VERSION, "ruleset": unused.what, "rules": unused.rules,
+        "shadowed": unused.found.iter().map(one).collect::<Vec<_>>(), "doubts": unused.doubts,
+    })
+}
+
+fn doubts<'a>(page: &mut Page, doubts: impl Iterator<Item = &'a String>) {
+    let mut doubts = doubts.peekable();
+    if doubts.peek().is_some() {
+        page.blank();
+    }
+    for doubt in doubts {
+        page.entry(0, 6, "note", Tone::Odd, &safe::line(doubt));
+    }
+}
