@@ -247,6 +247,22 @@ pub(crate) enum FirewallVerb {
     Status(FirewallStatus),
     /// Show live which rule takes which packet
     Trace(Trace),
+    /// Take over what another firewall is configured to do, with an account of every line of it
+    Import(ImportFirewall),
+    /// Print the policy's rules for a host that has only iptables or nft
+    Export(ExportFirewall),
+    /// Add a rule behind the others of its chain
+    Append(EditRule),
+    /// Add a rule where the numbered line stands
+    Insert(EditRule),
+    /// Put a rule in the place of the numbered line
+    Replace(EditRule),
+    /// Take the numbered line away
+    Delete(DeleteRule),
+    /// Whether two rulesets do the same with every packet, and a packet if not
+    Compare(CompareFirewall),
+    /// Find the rules that can never match, and which rules hide them
+    Shadowed(ShadowedFirewall),
 }
 
 #[derive(Debug, Args)]
@@ -289,22 +305,6 @@ fn network(text: &str) -> Result<IpNet, String> {
     let network =
         text.parse::<IpNet>().or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error));
     network.map_err(|_| "neither an address nor a network such as 192.0.2.0/24".to_owned())
-    /// Take over what another firewall is configured to do, with an account of every line of it
-    Import(ImportFirewall),
-    /// Print the policy's rules for a host that has only iptables or nft
-    Export(ExportFirewall),
-    /// Add a rule behind the others of its chain
-    Append(EditRule),
-    /// Add a rule where the numbered line stands
-    Insert(EditRule),
-    /// Put a rule in the place of the numbered line
-    Replace(EditRule),
-    /// Take the numbered line away
-    Delete(DeleteRule),
-    /// Whether two rulesets do the same with every packet, and a packet if not
-    Compare(CompareFirewall),
-    /// Find the rules that can never match, and which rules hide them
-    Shadowed(ShadowedFirewall),
 }
 
 #[derive(Debug, Args)]
@@ -415,7 +415,12 @@ pub(crate) struct EditRule {
     pub(crate) options: EditOptions,
     /// The chain (default: INPUT), the number that `show` gives a line, and the rule: `INPUT 9 -p tcp --dport 8080 -j ACCEPT`,
     /// or `allow tcp/8080 from 192.0.2.0/24 limit 30/minute comment TEXT`, or `deny` and `reject` likewise
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "[CHAIN] [NUMBER] RULE")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "[CHAIN] [NUMBER] RULE"
+    )]
     pub(crate) words: Vec<String>,
 }
 
