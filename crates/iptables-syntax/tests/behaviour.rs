@@ -215,6 +215,27 @@ fn the_lenient_reader_keeps_every_line_and_tells_what_is_odd() {
 }
 
 #[test]
+fn a_single_quote_quotes_in_old_dumps_only_where_it_is_closed() {
+    let read = |rule: &str, mode| {
+        let text = format!("*filter\n-A INPUT {rule}\nCOMMIT\n");
+        let (save, _) = parse_save(text.as_bytes(), Family::Ipv4, mode).expect("a dump");
+        save.rules().map(|line| line.rule.to_string()).collect::<String>()
+    };
+    assert_eq!(
+        read("-m comment --comment 'a b' -j DROP", Mode::Lenient),
+        "-m comment --comment \"a b\" -j DROP"
+    );
+    assert_eq!(
+        read("-m comment --comment it's -j DROP", Mode::Lenient),
+        "-m comment --comment \"it\\'s\" -j DROP"
+    );
+    assert_eq!(
+        read("-m comment --comment it's -j DROP", Mode::Strict),
+        "-m comment --comment \"it\\'s\" -j DROP"
+    );
+}
+
+#[test]
 fn a_listing_without_a_table_is_the_filter_table() {
     let text = "-P INPUT DROP\n-N web\n-A INPUT -p tcp -m tcp --dport 80 -j web\niptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE\n";
     let (save, oddities) = parse_save(text.as_bytes(), Family::Ipv4, Mode::Lenient).expect("lenient");

@@ -205,9 +205,7 @@ impl<'a> File<'a> {
             }
             start = offset + end;
         }
-        self.scratch.words.clear();
-        let quotes = if self.mode == Mode::Lenient { Quotes::Shell } else { Quotes::Double };
-        let parsed = words::split(text, start, quotes, &mut self.scratch.words).and_then(|open| {
+        let parsed = self.words(text, start).and_then(|open| {
             if open && self.mode == Mode::Strict {
                 return Err(Failure::at_end("expected a closing quote"));
             }
@@ -247,6 +245,19 @@ impl<'a> File<'a> {
             text: text.to_owned(),
         })));
         Ok(())
+    }
+
+    /// Splits a rule in words; true where a quote is never closed. Old versions quoted with `'`, too.
+    fn words(&mut self, text: &'a str, start: usize) -> Result<bool, Failure> {
+        self.scratch.words.clear();
+        if self.mode == Mode::Lenient && text.contains('\'') {
+            let open = words::split(text, start, Quotes::Shell, &mut self.scratch.words)?;
+            if !open {
+                return Ok(false);
+            }
+            self.scratch.words.clear();
+        }
+        words::split(text, start, Quotes::Double, &mut self.scratch.words)
     }
 
     /// A target that is not known and has no options may be a chain of that name.
