@@ -64,6 +64,46 @@ impl Chains {
         self.by_name.entry(chain.to_owned()).or_default().steps.push(step);
     }
 
+    /// Gives chains whose names the policy has for its own directions other ones, and takes jumps to empty chains out.
+    pub(crate) fn settle_names(&mut self, ledger: &mut Ledger) {
+        let is_taken = |name: &str| {
+            let bases = ["INPUT", "FORWARD", "OUTPUT"];
+            !bases.contains(&name) && bases.iter().any(|base| base.eq_ignore_ascii_case(name))
+        };
+        for name in self.by_name.keys().filter(|name| is_taken(name)).cloned().collect::<Vec<_>>() {
+            if let Some(chain) = self.by_name.remove(&name) {
+                self.by_name.insert(format!("{name}-rules"), chain);
+            }
+        }
+        let empty: BTreeSet<String> = self
+            .by_name
+            .iter()
+            .filter(|(_, chain)| chain.steps.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        for chain in self.by_name.values_mut() {
+            for step in &mut chain.steps {
+                if let Some(Target::Jump(to) | Target::Goto(to)) = &mut step.rule.target
+                    && is_taken(to)
+                {
+                    to.push_str("-rules");
+                    step.words = step.rule.to_string();
+                }
+                if matches!(&step.rule.target, Some(Target::Goto(to)) if empty.contains(to)) {
+                    step.rule.target = Some(Target::Return);
+                    step.words = step.rule.to_string();
+                }
+            }
+            chain.steps.retain(|step| match &step.rule.target {
+                Some(Target::Jump(to)) if empty.contains(to) => {
+                    ledger.settle(step.line, Fate::Idle(format!("{to} has no rules")));
+                    false
+                }
+                _ => true,
+            });
+        }
+    }
+
     /// As `iptables-save` would print them.
     pub(crate) fn save(&self) -> String {
         let mut text = String::from("*filter\n");

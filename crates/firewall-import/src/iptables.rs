@@ -20,7 +20,8 @@ pub fn iptables(files: &[(&str, &Save)], options: &Options<'_>) -> Imported {
 pub(crate) fn import(chains: Vec<Chains>, options: &Options<'_>, mut ledger: Ledger) -> Imported {
     let parts: Vec<FamilyPart> = chains
         .into_iter()
-        .map(|chains| {
+        .map(|mut chains| {
+            chains.settle_names(&mut ledger);
             let folded = Way::ALL.map(|way| fold(&chains, way, &mut ledger));
             FamilyPart { chains, folded }
         })

@@ -101,6 +101,14 @@ impl Ledger {
         }
     }
 
+    /// Puts a fate in the place of another.
+    pub(crate) fn revise(&mut self, line: LineId, before: &Fate, after: Fate) {
+        if let Some(line) = self.lines.get_mut(line) {
+            line.fates.retain(|fate| fate != before);
+        }
+        self.settle(line, after);
+    }
+
     /// Whether nothing is known yet of what became of the line.
     pub(crate) fn is_open(&self, line: LineId) -> bool {
         self.lines.get(line).is_some_and(|line| line.fates.is_empty())

@@ -25,6 +25,7 @@ pub(crate) fn merge(parts: &[FamilyPart], options: &Options<'_>, mut ledger: Led
         both: parts.len() == 2,
         firewall: Firewall { allow: Vec::new(), ..Firewall::default() },
         notes: Vec::new(),
+        kept: Vec::new(),
     };
     let without_ipv6 = merger.both && parts.iter().any(is_shut_ipv6);
     if without_ipv6 {
@@ -35,6 +36,7 @@ pub(crate) fn merge(parts: &[FamilyPart], options: &Options<'_>, mut ledger: Led
     merger.both = counted.len() == 2;
     merger.settings(&counted, &mut ledger);
     merger.rules(&counted, &mut ledger);
+    merger.jumps(&mut ledger);
     merger.allows(&counted, &mut ledger);
     merger.forwards(&counted, &mut ledger);
     if without_ipv6 {
@@ -89,6 +91,8 @@ struct Merger<'o> {
     both: bool,
     firewall: Firewall,
     notes: Vec<String>,
+    /// The rules that jump: their number, the chain, and their lines.
+    kept: Vec<(usize, String, Vec<LineId>)>,
 }
 
 impl Merger<'_> {
@@ -204,6 +208,25 @@ impl Merger<'_> {
         }
     }
 
+    /// A jump to a chain of which no rule is loaded cannot be loaded either.
+    fn jumps(&mut self, ledger: &mut Ledger) {
+        loop {
+            let active =
+                |chain: &str| self.firewall.rule.iter().any(|rule| rule.active && rule.chain == chain);
+            let dead = self.kept.iter().find_map(|(number, chain, lines)| {
+                let is_dead = self.firewall.rule[number - 1].active && !active(chain);
+                is_dead.then(|| (*number, format!("no rule of {chain} can be loaded"), lines.clone()))
+            });
+            let Some((number, why, lines)) = dead else { return };
+            let rule = &mut self.firewall.rule[number - 1];
+            rule.active = false;
+            rule.comment = Some(format!("not active: {why}"));
+            for line in lines {
+                ledger.revise(line, &Fate::Rule(number), Fate::Inactive(number, why.clone()));
+            }
+        }
+    }
+
     /// Makes a rule of the policy of one rule of the source, or of the same one of both families.
     fn keep(
         &mut self,
@@ -224,6 +247,9 @@ impl Merger<'_> {
             line: 0,
         });
         let number = self.firewall.rule.len();
+        if let Some(Target::Jump(to) | Target::Goto(to)) = &first.rule.target {
+            self.kept.push((number, to.clone(), steps.iter().map(|(_, step)| step.line).collect()));
+        }
         for (_, step) in steps {
             let fate = match &refused {
                 None => Fate::Rule(number),

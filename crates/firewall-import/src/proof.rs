@@ -108,10 +108,9 @@ pub fn prove(imported: &Imported, compiled: &TableDump) -> Result<Proof, TooIntr
         Ok(comparison.disagreements.into_iter().filter(counts).collect())
     };
     let mut proof = Proof { by_design: Vec::new(), unknown: Vec::new(), others: Vec::new() };
-    for nth in 0..KINDS.len() {
-        for parting in part(restriction(&families, Some(nth)))? {
-            proof.by_design.push((KINDS[nth].name, parting));
-        }
+    for (nth, kind) in KINDS.iter().enumerate() {
+        let partings = part(restriction(&families, Some(nth)))?;
+        proof.by_design.extend(partings.into_iter().map(|parting| (kind.name, parting)));
     }
     for parting in part(restriction(&families, None))? {
         if parting.when.is_empty() { proof.others.push(parting) } else { proof.unknown.push(parting) }
@@ -171,7 +170,11 @@ impl fmt::Display for Proof {
         match (self.holds(), self.by_design.is_empty()) {
             (true, true) => return writeln!(f, "{exactly}."),
             (true, false) => writeln!(f, "{exactly}, but for what it does by itself:")?,
-            (false, _) => writeln!(f, "The policy does not let in just what the old rules let in:")?,
+            (false, true) => writeln!(f, "The policy does not let in just what the old rules let in:")?,
+            (false, false) => writeln!(
+                f,
+                "The policy does not let in just what the old rules let in, besides what it does by itself:"
+            )?,
         }
         let told = |parting: &Parting| {
             let word = |accepts: bool| if accepts { "let in" } else { "refused" };
@@ -186,8 +189,16 @@ impl fmt::Display for Proof {
         for parting in &self.unknown {
             writeln!(f, "  where a limit counts, or something is not known: {}", told(parting))?;
         }
+        if !self.holds() && !self.by_design.is_empty() {
+            writeln!(f, "By itself:")?;
+        }
+        let mut last = "";
         for (kind, parting) in &self.by_design {
-            writeln!(f, "  by itself, {kind}: {}", told(parting))?;
+            if *kind != last {
+                writeln!(f, "  {kind}, such as")?;
+                last = kind;
+            }
+            writeln!(f, "    {}", told(parting))?;
         }
         Ok(())
     }
