@@ -49,6 +49,8 @@ pub(crate) enum Program<'a> {
     QueueStart { unit: &'a str },
     /// `systemctl stop --no-block UNIT`.
     QueueStop { unit: &'a str },
+    /// `firewall-cmd --state`: success when firewalld has loaded its rules.
+    FirewalldState,
     /// An init script below /etc/init.d with `start` or `stop`.
     InitScript { script: &'a Path, verb: &'a str },
     /// systemd-run(1): a transient timer that rolls a transaction back.
@@ -130,6 +132,7 @@ impl Program<'_> {
             | Self::StartUnit { .. }
             | Self::QueueStart { .. }
             | Self::QueueStop { .. } => "systemctl",
+            Self::FirewalldState => "firewall-cmd",
             Self::StartTimer { .. } => "systemd-run",
             Self::MakeKey { .. } => "ssh-keygen",
             Self::Login { .. } => "ssh",
@@ -176,6 +179,7 @@ impl Program<'_> {
             Self::StartUnit { unit } => list(["start", "--", unit]),
             Self::QueueStart { unit } => list(["start", "--no-block", "--", unit]),
             Self::QueueStop { unit } => list(["stop", "--no-block", "--", unit]),
+            Self::FirewalldState => list(["--state"]),
             Self::InitScript { verb, .. } => list([*verb]),
             Self::StartTimer { unit, seconds, program, id } => {
                 let unit = format!("--unit={unit}");

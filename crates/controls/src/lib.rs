@@ -28,6 +28,7 @@ mod firewall;
 #[cfg(test)]
 mod fixture;
 pub mod foreign;
+pub mod iptables_text;
 mod judgement;
 mod packets;
 mod people;

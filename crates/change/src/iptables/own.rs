@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use controls::iptables_text::canonical;
 use host::facts::IptablesVariant;
 
 use super::{Chain, OURS, Save, Table, target};
@@ -31,7 +32,8 @@ pub(crate) fn with_ours(now: &Save, ours: Option<&Save>) -> Save {
     let table = &mut save.tables[at];
     for chain in &wanted.chains {
         if chain.name.starts_with(OURS) {
-            table.chains.push(chain.clone());
+            let held = now.table("filter").and_then(|table| table.chain(&chain.name));
+            table.chains.push(held.filter(|held| is_same(held, chain)).unwrap_or(chain).clone());
             continue;
         }
         let jumps = chain.rules.iter().filter(|rule| target(rule).is_some_and(|name| name.starts_with(OURS)));
@@ -44,7 +46,21 @@ pub(crate) fn with_ours(now: &Save, ours: Option<&Save>) -> Save {
             built_in.rules.insert(behind + place, jump.clone());
         }
     }
+    let places: Vec<String> = now.table("filter").map(names).unwrap_or_default();
+    let place = |chain: &Chain| places.iter().position(|name| *name == chain.name).unwrap_or(places.len());
+    table.chains.sort_by_key(place);
     save
+}
+
+fn names(table: &Table) -> Vec<String> {
+    table.chains.iter().map(|chain| chain.name.clone()).collect()
+}
+
+/// The kernel prints our rules in its own way.
+fn is_same(held: &Chain, wanted: &Chain) -> bool {
+    let both = held.rules.iter().zip(&wanted.rules);
+    held.rules.len() == wanted.rules.len()
+        && both.into_iter().all(|(one, other)| canonical(one) == canonical(other))
 }
 
 fn without_ours(now: &Save) -> Save {

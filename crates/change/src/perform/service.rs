@@ -3,6 +3,7 @@
 mod links;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use links::Change;
 
@@ -134,6 +135,9 @@ impl SwitchService<'_> {
             Verb::Start => Program::StartUnit { unit }.run(root, None, b"")?,
             Verb::Stop => Program::StopUnit { unit }.run(root, None, b"")?,
         };
+        if verb == Verb::Start && unit == FIREWALLD {
+            wait_for_firewalld(root)?;
+        }
         fault::point("service: switched");
         quiet.end(root)
     }
@@ -152,6 +156,23 @@ impl SwitchService<'_> {
         fault::point("service: switched");
         Ok(())
     }
+}
+
+const FIREWALLD: &str = "firewalld.service";
+
+/// It is on the bus, and counts as started, before it has loaded its rules.
+fn wait_for_firewalld(root: &Root) -> Result<()> {
+    let until = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < until {
+        match Program::FirewalldState.output(root, None, b"") {
+            Ok(output) if !output.status.success() => std::thread::sleep(Duration::from_millis(100)),
+            // Without its client there is nobody to ask.
+            Ok(_) | Err(Error::NoProgram { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+    let what = "it has not loaded its rules within 30 s".to_owned();
+    Err(Error::Service { unit: FIREWALLD.to_owned(), what })
 }
 
 /// Whether a service runs; none where the host cannot say.

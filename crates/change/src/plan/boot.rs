@@ -32,6 +32,8 @@ DefaultDependencies=no
 RequiresMountsFor=/var/lib/gabion /usr/local/sbin /etc
 After=local-fs.target systemd-remount-fs.service
 Before=gabion-firewall.service network-pre.target sysinit.target ssh.service sshd.service shutdown.target
+# What loads rules of others at boot reads files that are put back here.
+Before=ufw.service firewalld.service nftables.service netfilter-persistent.service iptables.service ip6tables.service
 Wants=network-pre.target
 Conflicts=shutdown.target
 ConditionPathExists=/var/lib/gabion/transactions

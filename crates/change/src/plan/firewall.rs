@@ -74,15 +74,12 @@ pub(super) fn draw(draft: &mut Draft<'_>, policy: &Policy) -> Result<(), PlanErr
     if policy.firewall.ipv6 == Ipv6::Reject {
         draw_prefer_ipv4(draft)?;
     }
-    match &through {
-        Some(saved) => {
-            iptables::draw_load(draft, saved, &mut rules)?;
-            draw_gone(draft, &compiled)?;
-        }
-        None => {
-            draw_load(draft, &wanted, compiled)?;
-            iptables::draw_gone(draft, &mut rules)?;
-        }
+    if let Some(saved) = &through {
+        iptables::draw_load(draft, saved, &mut rules)?;
+        draw_gone(draft, &compiled)?;
+    } else {
+        draw_load(draft, &wanted, compiled)?;
+        iptables::draw_gone(draft, &mut rules)?;
     }
     managers::draw(draft, policy, &wanted, &mut rules, through.is_some())
 }

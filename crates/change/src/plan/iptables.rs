@@ -37,9 +37,8 @@ pub(super) const PATHS: [&str; 9] = [
 pub(super) fn backend(facts: &Facts, policy: &Policy) -> Result<Option<IptablesVariant>, PlanError> {
     let firewall = &facts.firewall;
     match policy.firewall.backend {
-        Backend::Nftables => Ok(None),
         Backend::Auto if firewall.has_nf_tables == Fact::Known(false) => Ok(firewall.iptables),
-        Backend::Auto => Ok(None),
+        Backend::Nftables | Backend::Auto => Ok(None),
         Backend::Iptables => firewall.iptables.map(Some).ok_or_else(|| PlanError::Impossible {
             what: "firewall.backend is iptables, and this host has none".to_owned(),
             hint: "install it, or set firewall.backend to nftables".to_owned(),

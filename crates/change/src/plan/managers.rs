@@ -7,7 +7,7 @@ mod beside;
 mod rules;
 
 use host::facts::{Fact, FileFact, IptablesVariant, Manager};
-use nf_tables::{ChainKind, Expression, Family, TableDump};
+use nf_tables::{Expression, Family, TableDump};
 use packet_filter::FilterPolicy;
 use policy::Policy;
 
@@ -369,12 +369,10 @@ fn has_nat(text: &str) -> bool {
 /// Whether a table changes where packets go.
 fn translates(table: &TableDump) -> bool {
     table.chains.iter().any(|dump| {
-        let is_nat = dump.chain.hook.as_ref().is_some_and(|hook| hook.kind == ChainKind::Nat);
         let changes = |expression: &Expression| {
             matches!(expression.name(), "nat" | "masq" | "redir" | "tproxy" | "fwd" | "dup")
         };
-        let does = dump.rules.iter().any(|rule| rule.expressions.iter().any(changes));
-        does || is_nat && !dump.rules.is_empty()
+        dump.rules.iter().any(|rule| rule.expressions.iter().any(changes))
     })
 }
 
@@ -392,14 +390,13 @@ fn tables_of(text: &str) -> Vec<(Family, String)> {
             continue;
         }
         let (family, name) = match (words.next(), words.next()) {
-            (Some("ip"), Some(name)) => (Family::Ip, name),
             (Some("ip6"), Some(name)) => (Family::Ip6, name),
             (Some("inet"), Some(name)) => (Family::Inet, name),
             (Some("arp"), Some(name)) => (Family::Arp, name),
             (Some("bridge"), Some(name)) => (Family::Bridge, name),
             (Some("netdev"), Some(name)) => (Family::Netdev, name),
             // Without a family it is `ip`.
-            (Some(name), _) => (Family::Ip, name),
+            (Some("ip"), Some(name)) | (Some(name), _) => (Family::Ip, name),
             (None, _) => continue,
         };
         if !found.iter().any(|(known, other)| *known == family && other == name) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use host::facts::IptablesVariant;
 use serde::Deserialize;
 
+use crate::iptables_text::canonical;
 use crate::judgement::{Fault, Subject};
 
 /// Where our chains are saved that the boot loads.
@@ -50,6 +51,7 @@ pub(super) fn lags_behind(subject: &Subject<'_>) -> Option<Fault> {
 }
 
 /// The rules of our own chains and those that lead to them.
-fn rules(text: &str) -> BTreeSet<&str> {
-    text.lines().filter(|line| line.starts_with("-A gabion-") || line.contains(" -j gabion-")).collect()
+fn rules(text: &str) -> BTreeSet<String> {
+    let ours = |line: &&str| line.starts_with("-A gabion-") || line.contains(" -j gabion-");
+    text.lines().filter(ours).map(canonical).collect()
 }

@@ -38,7 +38,7 @@ fn refused(draft: &Draft<'_>, wanted: &FilterPolicy) -> Vec<String> {
     let machine = Machine::new(&tables);
     let mut found = Vec::new();
     for allow in &wanted.allow {
-        for range in &allow.ports {
+        for range in allow.ports.iter().copied() {
             let closed: Vec<&str> = [("IPv4", 0), ("IPv6", 1)]
                 .into_iter()
                 .filter(|(_, family)| {
@@ -66,7 +66,7 @@ fn source(allow: &Allow, ipv4: bool) -> Option<IpAddr> {
     from.iter().map(|net| net.hosts().next().unwrap_or(net.addr())).find(of_family)
 }
 
-fn refuses(draft: &Draft<'_>, machine: &Machine<'_>, range: &PortRange, peer: IpAddr) -> bool {
+fn refuses(draft: &Draft<'_>, machine: &Machine<'_>, range: PortRange, peer: IpAddr) -> bool {
     let addresses = draft.facts.network.addresses.known().map(Vec::as_slice).unwrap_or_default();
     let reachable = |address: IpAddr| address.is_ipv4() == peer.is_ipv4() && !address.is_loopback();
     let own = addresses.iter().find(|one| one.link != "lo" && reachable(one.address.addr()));
@@ -85,7 +85,7 @@ fn refuses(draft: &Draft<'_>, machine: &Machine<'_>, range: &PortRange, peer: Ip
     decision.certain && decision.verdict.is_refusal()
 }
 
-fn name(range: &PortRange) -> String {
+fn name(range: PortRange) -> String {
     let transport = match range.transport {
         Transport::Tcp => "tcp",
         Transport::Udp => "udp",
