@@ -57,11 +57,23 @@ pub fn load_saved(ruleset: &Compiled) -> Result<()> {
 pub fn load_saved_iptables(text: &[u8]) -> Result<()> {
     let saved: SavedIptables =
         serde_json::from_slice(text).map_err(|error| Error::Iptables(error.to_string()))?;
+    // Others may load theirs at the same moment.
+    const ATTEMPTS: usize = 5;
     let root = Root::live()?;
+    for _ in 0..ATTEMPTS {
+        if load_iptables(&root, &saved)? == 0 {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Loads what is not there yet; how many families that were.
+fn load_iptables(root: &Root, saved: &SavedIptables) -> Result<usize> {
     let mut edits = Vec::new();
     for (ipv6, text) in [(false, &saved.v4), (true, &saved.v6)] {
         let program = Program::SaveIptables { variant: saved.variant, ipv6, counters: false };
-        let now = Save::parse(&program.run(&root, None, b"")?.stdout).map_err(Error::Iptables)?;
+        let now = Save::parse(&program.run(root, None, b"")?.stdout).map_err(Error::Iptables)?;
         let ours = Save::parse(text).map_err(Error::Iptables)?;
         edits.extend(edit(&now, &with_ours(&now, Some(&ours))).map(|text| (ipv6, text)));
     }
@@ -69,11 +81,11 @@ pub fn load_saved_iptables(text: &[u8]) -> Result<()> {
         for (ipv6, text) in &edits {
             let (variant, ipv6) = (saved.variant, *ipv6);
             Program::RestoreIptables { variant, ipv6, test, noflush: true }.run(
-                &root,
+                root,
                 None,
                 text.as_bytes(),
             )?;
         }
     }
-    Ok(())
+    Ok(edits.len())
 }

@@ -15,6 +15,9 @@ use crate::iptables::{Save, SavedIptables, has_ours, with_ours};
 /// Our chains, as the boot service loads them.
 pub const SAVED_IPTABLES: &str = "/var/lib/gabion/iptables.json";
 
+/// How a file begins that holds our rules.
+pub(super) const WRITTEN: &str = "# Written by gabion";
+
 /// Where distributions keep the rules that a boot loads, for IPv4 and IPv6.
 const DEBIAN: [&str; 2] = ["/etc/iptables/rules.v4", "/etc/iptables/rules.v6"];
 const ARCH: [&str; 2] = ["/etc/iptables/iptables.rules", "/etc/iptables/ip6tables.rules"];
@@ -85,7 +88,7 @@ fn places(facts: &Facts) -> [&'static str; 2] {
 
 /// Our table `filter`, and the other tables that the file had.
 fn persisted(old: &str, ours: &str) -> String {
-    let mut text = format!("# Written by gabion: the table filter.\n{ours}");
+    let mut text = format!("{WRITTEN}: the table filter.\n{ours}");
     let mut inside = false;
     for line in old.lines() {
         inside |= line.starts_with('*') && line != "*filter";

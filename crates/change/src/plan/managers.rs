@@ -13,6 +13,7 @@ use policy::Policy;
 
 use super::PlanError;
 use super::draft::{Draft, Reason, WantedFile, unified_diff};
+use super::iptables::WRITTEN;
 use crate::action::{Action, AtBoot, Commands, IptablesEdit, IptablesEdits, Owner, Risk, ServiceState};
 use crate::iptables::{Save, edit};
 use crate::perform::touched_chains;
@@ -192,6 +193,9 @@ fn take_out(
             let mut taken = all.clone();
             for (_, ipv6, save) in &mut taken.0 {
                 let Some(path) = (if *ipv6 { v6 } else { v4 }) else { continue };
+                if text_of(draft, path).starts_with(WRITTEN) {
+                    continue;
+                }
                 let file = Save::parse(&text_of(draft, path)).map_err(|error| format!("{path}: {error}"))?;
                 rules::take_out_file(save, &file).map_err(|why| format!("{path} {why}"))?;
             }
