@@ -1,6 +1,6 @@
 //! What the kernel holds, in one piece, and the form of it in which two rulesets compare.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -157,17 +157,19 @@ impl TableDump {
     /// New names for the anonymous sets, in the order in which rules use them.
     fn names_by_use(&self) -> Names {
         let mut names = Names::new();
+        let anonymous: HashSet<&str> = self
+            .sets
+            .iter()
+            .filter(|dump| dump.set.flags.contains(SetFlags::ANONYMOUS))
+            .map(|dump| dump.set.name.as_str())
+            .collect();
         let rules = self.chains.iter().flat_map(|dump| &dump.rules);
         for expression in rules.flat_map(|rule| &rule.expressions) {
             let Some((name, id)) = set_of(expression) else {
                 continue;
             };
             let key = (name.clone(), id.filter(|_| is_anonymous_pattern(name)));
-            let anonymous = self
-                .sets
-                .iter()
-                .any(|dump| dump.set.name == key.0 && dump.set.flags.contains(SetFlags::ANONYMOUS));
-            if anonymous && !names.contains_key(&key) {
+            if anonymous.contains(key.0.as_str()) && !names.contains_key(&key) {
                 let next = format!("__anonymous{}", names.len());
                 names.insert(key, next);
             }

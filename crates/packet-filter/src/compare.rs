@@ -1,5 +1,6 @@
 //! Two states of a table compared: what is to be changed, or what somebody has changed.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use nf_tables::{ChainDump, Ignore, Rule, SetDump, TableDump};
@@ -90,9 +91,10 @@ impl Found {
 
     fn sets(&mut self, before: Option<&TableDump>, after: Option<&TableDump>) {
         let names = names(before, after, |dump| dump.sets.iter().map(|set| set.set.name.as_str()).collect());
+        let (a_sets, b_sets) = (sets_of(before), sets_of(after));
         for name in names {
             let place = format!("set {name}");
-            let (a, b) = (before.and_then(|dump| dump.set(name)), after.and_then(|dump| dump.set(name)));
+            let (a, b) = (a_sets.get(name).copied(), b_sets.get(name).copied());
             if a == b {
                 continue;
             }
@@ -111,9 +113,13 @@ impl Found {
     fn chains(&mut self, before: Option<&TableDump>, after: Option<&TableDump>) {
         let names =
             names(before, after, |dump| dump.chains.iter().map(|chain| chain.chain.name.as_str()).collect());
+        let (a_chains, b_chains) = (chains_of(before), chains_of(after));
         for name in names {
             let place = format!("chain {name}");
-            let (a, b) = (before.and_then(|dump| dump.chain(name)), after.and_then(|dump| dump.chain(name)));
+            let (a, b) = (a_chains.get(name).copied(), b_chains.get(name).copied());
+            if a == b {
+                continue;
+            }
             if a.map(|dump| &dump.chain) != b.map(|dump| &dump.chain) {
                 for (side, chain) in [(Side::Before, a), (Side::After, b)] {
                     if let Some(dump) = chain {
@@ -122,14 +128,13 @@ impl Found {
                 }
             }
             let (a_rules, b_rules) = (rules(a), rules(b));
-            let texts = |dump: Option<&TableDump>, rules: &[Rule]| -> Vec<String> {
-                rules.iter().filter_map(|rule| dump.map(|dump| text::rule(dump, rule))).collect()
+            let text = |dump: Option<&TableDump>, rule: &Rule| {
+                dump.map(|dump| text::rule(dump, rule)).unwrap_or_default()
             };
-            let (a_texts, b_texts) = (texts(before, &a_rules), texts(after, &b_rules));
-            for step in steps(&a_rules, &b_rules) {
+            for step in steps(a_rules, b_rules) {
                 match step {
-                    Step::Before(at) => self.only(Side::Before, &place, a_texts[at].as_str()),
-                    Step::After(at) => self.only(Side::After, &place, b_texts[at].as_str()),
+                    Step::Before(at) => self.only(Side::Before, &place, text(before, &a_rules[at])),
+                    Step::After(at) => self.only(Side::After, &place, text(after, &b_rules[at])),
                 }
             }
         }
@@ -163,8 +168,16 @@ fn chain_head(dump: &ChainDump) -> String {
     format!("{}{comment}", text::chain_head(&dump.chain).unwrap_or_else(|| "the chain".to_owned()))
 }
 
-fn rules(dump: Option<&ChainDump>) -> Vec<Rule> {
-    dump.map(|dump| dump.rules.clone()).unwrap_or_default()
+fn sets_of(dump: Option<&TableDump>) -> HashMap<&str, &SetDump> {
+    dump.into_iter().flat_map(|dump| &dump.sets).map(|set| (set.set.name.as_str(), set)).collect()
+}
+
+fn chains_of(dump: Option<&TableDump>) -> HashMap<&str, &ChainDump> {
+    dump.into_iter().flat_map(|dump| &dump.chains).map(|chain| (chain.chain.name.as_str(), chain)).collect()
+}
+
+fn rules(dump: Option<&ChainDump>) -> &[Rule] {
+    dump.map(|dump| dump.rules.as_slice()).unwrap_or_default()
 }
 
 /// The names of either, each once, those of `before` first.
@@ -174,11 +187,8 @@ fn names<'a>(
     of: impl Fn(&'a TableDump) -> Vec<&'a str>,
 ) -> Vec<&'a str> {
     let mut all: Vec<&str> = before.map(&of).unwrap_or_default();
-    for name in after.map(&of).unwrap_or_default() {
-        if !all.contains(&name) {
-            all.push(name);
-        }
-    }
+    let known: HashSet<&str> = all.iter().copied().collect();
+    all.extend(after.map(&of).unwrap_or_default().into_iter().filter(|name| !known.contains(name)));
     all
 }
 

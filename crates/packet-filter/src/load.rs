@@ -5,7 +5,7 @@
 //! no longer goes. The elements of sets that live by themselves (those with a timeout, or filled by rules) stay as they
 //! are. The kernel makes the batch as a whole or not at all, and refuses it if anyone changed the ruleset meanwhile.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use nf_tables::{
     Batch, ChainDump, ChainId, Connection, Element, Expression, Ignore, Objref, Rule, Set, SetDump, SetFlags,
@@ -173,8 +173,8 @@ pub(crate) fn change(
 /// A change of a table, sorted out.
 struct Change<'a> {
     id: &'a TableId,
-    current: &'a TableDump,
-    wanted: &'a TableDump,
+    current: Named<'a>,
+    wanted: Named<'a>,
     /// Named sets that go, or are made anew since they are of another kind.
     sets_out: HashSet<&'a str>,
     /// Chains that go, or are made anew since they stand at another hook.
@@ -183,25 +183,57 @@ struct Change<'a> {
     chains_filled: HashSet<&'a str>,
 }
 
+/// A table whose sets and chains are found by their names.
+struct Named<'a> {
+    dump: &'a TableDump,
+    sets: HashMap<&'a str, &'a SetDump>,
+    chains: HashMap<&'a str, &'a ChainDump>,
+}
+
+impl<'a> Named<'a> {
+    fn new(dump: &'a TableDump) -> Self {
+        Self {
+            dump,
+            sets: dump.sets.iter().map(|set| (set.set.name.as_str(), set)).collect(),
+            chains: dump.chains.iter().map(|chain| (chain.chain.name.as_str(), chain)).collect(),
+        }
+    }
+
+    fn set(&self, name: &str) -> Option<&'a SetDump> {
+        self.sets.get(name).copied()
+    }
+
+    fn chain(&self, name: &str) -> Option<&'a ChainDump> {
+        self.chains.get(name).copied()
+    }
+}
+
 impl<'a> Change<'a> {
     fn new(id: &'a TableId, current: &'a TableDump, wanted: &'a TableDump) -> Self {
+        let (current, wanted) = (Named::new(current), Named::new(wanted));
         let is_same_set =
             |dump: &SetDump| wanted.set(&dump.set.name).is_some_and(|new| same_set(&dump.set, &new.set));
-        let sets_out: HashSet<_> = named_sets(current)
+        let sets_out: HashSet<_> = named_sets(current.dump)
             .filter(|dump| !is_same_set(dump))
             .map(|dump| dump.set.name.as_str())
             .collect();
         let stays = |dump: &ChainDump| {
             wanted.chain(&dump.chain.name).is_some_and(|new| same_place(&dump.chain, &new.chain))
         };
-        let chains_out: HashSet<_> =
-            current.chains.iter().filter(|dump| !stays(dump)).map(|dump| dump.chain.name.as_str()).collect();
+        let chains_out: HashSet<_> = current
+            .dump
+            .chains
+            .iter()
+            .filter(|dump| !stays(dump))
+            .map(|dump| dump.chain.name.as_str())
+            .collect();
         let remade = sets_out.iter().any(|name| wanted.set(name).is_some())
             || chains_out.iter().any(|name| wanted.chain(name).is_some());
         let chains_filled = wanted
+            .dump
             .chains
             .iter()
-            .filter(|new| remade || !same_rules(current, wanted, new))
+            .filter(|new| remade || !same_rules(&current, &wanted, new))
             .map(|dump| dump.chain.name.as_str())
             .collect();
         Self { id, current, wanted, sets_out, chains_out, chains_filled }
@@ -210,13 +242,13 @@ impl<'a> Change<'a> {
     /// Rules go first, since they hold sets and chains; then elements, since they hold chains; then sets and chains. What
     /// is new comes in the opposite order.
     fn write(&self, batch: &mut Batch) {
-        for dump in self.current.chains.iter().filter(|dump| !dump.rules.is_empty()) {
+        for dump in self.current.dump.chains.iter().filter(|dump| !dump.rules.is_empty()) {
             let name = dump.chain.name.as_str();
             if self.chains_out.contains(name) || self.chains_filled.contains(name) {
                 batch.flush_chain(&self.chain(name)).label(format!("rules of chain {name}"));
             }
         }
-        for dump in named_sets(self.current) {
+        for dump in named_sets(self.current.dump) {
             let name = dump.set.name.as_str();
             if self.sets_out.contains(name) {
                 batch.delete_set(self.id, name).label(format!("set {name}"));
@@ -224,19 +256,19 @@ impl<'a> Change<'a> {
                 self.elements(batch, name, &only_in(dump, new), false);
             }
         }
-        for dump in &self.current.chains {
+        for dump in &self.current.dump.chains {
             if self.chains_out.contains(dump.chain.name.as_str()) {
                 batch.delete_chain(&self.chain(&dump.chain.name)).label(format!("chain {}", dump.chain.name));
             }
         }
-        for dump in &self.wanted.chains {
+        for dump in &self.wanted.dump.chains {
             let name = dump.chain.name.as_str();
             let held = self.current.chain(name).filter(|_| !self.chains_out.contains(name));
             if held.is_none_or(|held| policy(&held.chain) != policy(&dump.chain)) {
                 batch.add_chain(self.id, &dump.chain).label(format!("chain {name}"));
             }
         }
-        for dump in named_sets(self.wanted) {
+        for dump in named_sets(self.wanted.dump) {
             let name = dump.set.name.as_str();
             match self.current.set(name).filter(|_| !self.sets_out.contains(name)) {
                 None => {
@@ -249,7 +281,7 @@ impl<'a> Change<'a> {
                 Some(_) => {}
             }
         }
-        for dump in &self.wanted.chains {
+        for dump in &self.wanted.dump.chains {
             if self.chains_filled.contains(dump.chain.name.as_str()) {
                 self.rules(batch, dump);
             }
@@ -348,8 +380,8 @@ fn policy(chain: &nf_tables::Chain) -> Option<nf_tables::Policy> {
 }
 
 /// Whether the chain holds these rules already. Rules with sets of their own are always made anew.
-fn same_rules(current: &TableDump, wanted: &TableDump, new: &ChainDump) -> bool {
-    let has_own_sets = |dump: &TableDump, chain: &ChainDump| {
+fn same_rules(current: &Named<'_>, wanted: &Named<'_>, new: &ChainDump) -> bool {
+    let has_own_sets = |dump: &Named<'_>, chain: &ChainDump| {
         chain.rules.iter().flat_map(|rule| &rule.expressions).any(|expression| {
             let name = set_of(&mut expression.clone()).map(|(name, _)| name.clone());
             name.is_some_and(|name| dump.set(&name).is_none_or(|dump| is_anonymous(&dump.set)))
@@ -360,7 +392,7 @@ fn same_rules(current: &TableDump, wanted: &TableDump, new: &ChainDump) -> bool 
     };
     !has_own_sets(current, held)
         && !has_own_sets(wanted, new)
-        && settled_rules(current, held) == settled_rules(wanted, new)
+        && settled_rules(current.dump, held) == settled_rules(wanted.dump, new)
 }
 
 /// The rules of a chain without handles and counts.

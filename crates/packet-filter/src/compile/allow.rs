@@ -1,6 +1,6 @@
 //! The `allow` entries: a chain for each, and a verdict map from ports to chains for each transport.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use nf_tables::{DataType, Element, MapData, Rule, Set, SetFlags, Verdict};
@@ -29,6 +29,13 @@ pub(super) struct Services {
     pub(super) published: Vec<Rule>,
 }
 
+/// The chains for ports that several entries allow, by these entries.
+#[derive(Default)]
+struct Combined {
+    chains: Vec<(Vec<usize>, String)>,
+    names: HashMap<Vec<usize>, String>,
+}
+
 /// Ports from one to another, and the entries that allow them.
 struct Stretch {
     first: u16,
@@ -43,7 +50,7 @@ impl Builder<'_> {
         let mut names = Names::default();
         let entries: Vec<String> =
             self.policy.allow.iter().map(|allow| names.fresh("allow", &slug(&allow.name))).collect();
-        let mut combined: Vec<(Vec<usize>, String)> = Vec::new();
+        let mut combined = Combined::default();
         let mut is_used = vec![false; entries.len()];
         let mut dispatches = Vec::new();
         for (transport, number, chain) in
@@ -77,7 +84,7 @@ impl Builder<'_> {
         for (chain, rule) in dispatches {
             self.chain(chain, vec![rule]);
         }
-        for (members, name) in combined {
+        for (members, name) in combined.chains {
             let rules = members.iter().map(|&entry| {
                 let jump = Verdict::Jump(entries[entry].clone());
                 RuleBuilder::new().verdict(jump).comment(&self.policy.allow[entry].label())
@@ -95,7 +102,7 @@ impl Builder<'_> {
     fn target(
         &self,
         entries: &[String],
-        combined: &mut Vec<(Vec<usize>, String)>,
+        combined: &mut Combined,
         names: &mut Names,
         stretch: &Stretch,
     ) -> String {
@@ -113,12 +120,13 @@ impl Builder<'_> {
         // Entries without a limit first: whoever they let in is not counted.
         let mut members = stretch.entries.clone();
         members.sort_by_key(|&entry| (self.policy.allow[entry].new_per_minute.is_some(), entry));
-        if let Some((_, name)) = combined.iter().find(|(other, _)| *other == members) {
+        if let Some(name) = combined.names.get(&members) {
             return name.clone();
         }
         let parts: Vec<_> = members.iter().map(|&entry| slug(&self.policy.allow[entry].name)).collect();
         let name = names.fresh("allow", &parts.join("-or-"));
-        combined.push((members, name.clone()));
+        combined.names.insert(members.clone(), name.clone());
+        combined.chains.push((members, name.clone()));
         name
     }
 
@@ -192,18 +200,27 @@ fn stretches(allow: &[Allow], transport: Transport) -> Vec<Stretch> {
         let ranges = allow.ports.iter().filter(move |range| range.transport == transport);
         Ranges::new(ranges.map(|range| (u128::from(range.first), u128::from(range.last))))
     };
-    let ranges: Vec<Ranges> = allow.iter().map(ranges).collect();
-    let mut cuts: Vec<u128> =
-        ranges.iter().flat_map(Ranges::as_slice).flat_map(|&(first, last)| [first, last + 1]).collect();
-    cuts.sort_unstable();
-    cuts.dedup();
+    // Where entries begin and end.
+    let mut cuts: BTreeMap<u128, Vec<usize>> = BTreeMap::new();
+    for (entry, allow) in allow.iter().enumerate() {
+        for &(first, last) in ranges(allow).as_slice() {
+            cuts.entry(first).or_default().push(entry);
+            cuts.entry(last + 1).or_default().push(entry);
+        }
+    }
+    let ends: Vec<u128> = cuts.keys().skip(1).copied().collect();
+    let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut found: Vec<Stretch> = Vec::new();
-    for pair in cuts.windows(2) {
-        let entries: Vec<usize> =
-            (0..ranges.len()).filter(|&entry| ranges[entry].contains(pair[0])).collect();
-        let (Ok(first), Ok(last)) = (u16::try_from(pair[0]), u16::try_from(pair[1] - 1)) else {
+    for ((start, turned), end) in cuts.into_iter().zip(ends) {
+        for entry in turned {
+            if !open.remove(&entry) {
+                open.insert(entry);
+            }
+        }
+        let (Ok(first), Ok(last)) = (u16::try_from(start), u16::try_from(end - 1)) else {
             continue;
         };
+        let entries: Vec<usize> = open.iter().copied().collect();
         match found.last_mut() {
             _ if entries.is_empty() => {}
             Some(before) if before.entries == entries && before.last.checked_add(1) == Some(first) => {
@@ -224,9 +241,12 @@ pub(super) fn slug(name: &str) -> String {
     if joined.is_empty() { "entry".to_owned() } else { joined.trim_end_matches('-').to_owned() }
 }
 
-/// Names of chains given so far.
+/// Names of chains given so far, with the number that is tried next where one is taken.
 #[derive(Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    given: HashSet<String>,
+    next: HashMap<String, u32>,
+}
 
 impl Names {
     /// The kind and the wish, cut, with a number where that is taken.
@@ -234,10 +254,10 @@ impl Names {
         let base: String = format!("{kind}-{wish}").chars().take(NAME_MAX * 2).collect();
         let base = base.trim_end_matches('-');
         let mut name = base.to_owned();
-        let mut number = 2;
-        while !self.0.insert(name.clone()) {
+        let number = self.next.entry(name.clone()).or_insert(2);
+        while !self.given.insert(name.clone()) {
             name = format!("{base}-{number}");
-            number += 1;
+            *number += 1;
         }
         name
     }
