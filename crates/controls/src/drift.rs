@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
-use nf_tables::{ChainDump, Ignore, TableDump, TableFlags};
+use nf_tables::{ChainDump, DataType, Ignore, TableDump, TableFlags};
 use packet_filter::listing::{listing, policy_name};
 use packet_filter::{DecidedBy, Decision, Hook, Machine, Packet, Side, compare, text};
 use serde::{Deserialize, Serialize};
@@ -341,12 +341,15 @@ fn opened(found: &mut Vec<Drift>, seen: &Seen<'_>) {
             found.push(Drift::new(kind, format!("packets over {family} get in that were refused"), open));
         }
     }
+    forwarded(found, &alone, &all);
     if !closed.is_empty() {
         closed.truncate(SHOWN);
         found.push(Drift::new(Kind::Closed, "packets are refused that were let in", closed));
     }
-    forwarded(found, &alone, &all);
 }
+
+/// How many ports of a set are tried.
+const MOST_PORTS: usize = 1_000;
 
 /// How many packets are shown.
 const SHOWN: usize = 4;
@@ -386,6 +389,14 @@ fn probes(seen: &Seen<'_>, local: IpAddr) -> Vec<Packet> {
             Some(("tcp", range)) => tcp.extend(first(range)),
             Some(("udp", range)) => udp.extend(first(range)),
             _ => {}
+        }
+    }
+    let sets = [Some(seen.applied), live].into_iter().flatten().flat_map(|dump| &dump.sets);
+    for set in sets.filter(|set| set.set.key_type == DataType::INET_SERVICE) {
+        let starts = set.elements.iter().filter(|element| !element.is_interval_end()).take(MOST_PORTS);
+        for port in starts.filter_map(|element| <[u8; 2]>::try_from(element.key.as_slice()).ok()) {
+            tcp.insert(u16::from_be_bytes(port));
+            udp.insert(u16::from_be_bytes(port));
         }
     }
     let from = SocketAddr::new(somebody_like(local), 50_000);

@@ -256,7 +256,7 @@ pub fn owners(dump: &TableDump) -> Vec<&'static str> {
 /// The base chains of iptables.
 const CLASSIC: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 11] = [
     ("firewalld", "firewalld"),
     ("f2b-", "fail2ban"),
     ("docker-", "Docker"),
@@ -268,7 +268,6 @@ const TABLES: [(&str, &str); 12] = [
     ("lxd", "LXD"),
     ("incus", "Incus"),
     ("shorewall", "Shorewall"),
-    ("gabion", "gabion"),
 ];
 
 const CHAINS: [(&str, &str); 13] = [

@@ -131,7 +131,8 @@ impl Rulesets {
             origin.number == rule.number && origin.chain == rule.chain && origin.table == rule.table
         };
         let (path, origin) = self.origins.iter().find(|(_, origin)| is_it(origin))?;
-        Some((format!("{}:{}", path.display(), origin.line), origin.text.trim()))
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Some((format!("{name}:{}", origin.line), origin.text.trim()))
     }
 }
 
