@@ -19,9 +19,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let proof = prove(&policy, &compiled)?;
         println!("{}", text::table(compiled.table()));
         println!(
-            "proven with {} packets of {} classes in {:?}",
+            "proven with {} classes of packets and {} decisions in {:?}",
             proof.packets,
-            proof.classes,
+            proof.nodes,
             start.elapsed()
         );
         return Ok(());

@@ -22,7 +22,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod classes;
 pub mod compare;
 pub mod compile;
 mod contents;

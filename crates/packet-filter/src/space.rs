@@ -22,7 +22,7 @@ pub(crate) mod explore;
 pub(crate) mod fields;
 mod lookup;
 mod probe;
-mod registers;
+pub(crate) mod registers;
 mod rule;
 mod shadowed;
 #[cfg(test)]
@@ -97,7 +97,7 @@ impl Space {
     }
 
     /// The bits of a field as packets arrive with it.
-    fn field(&mut self, field: Field, ipv6: bool) -> Vec<Bit> {
+    pub(crate) fn field(&mut self, field: Field, ipv6: bool) -> Vec<Bit> {
         Bits::of(&mut self.arena, &self.layout, field, ipv6).0.into_iter().map(Bit::known).collect()
     }
 
@@ -227,6 +227,12 @@ impl Space {
         self.named(rate_key(rate), Cause::TooLong, true)
     }
 
+    /// Something that the policy does not know of a packet and that is nothing that a ruleset asks.
+    pub(crate) fn unnamed(&mut self, usual: bool) -> Bdd {
+        let key = format!("unnamed {}", self.opaque.len());
+        self.named(key, Cause::TooLong, usual)
+    }
+
     /// Expressions as text without the numbers of registers, and with what is in sets instead of their names.
     fn text(&self, program: &Program<'_>, at: At, expressions: &[usize]) -> String {
         let mut text = String::new();
@@ -262,11 +268,20 @@ impl Space {
         })
     }
 
-    /// Packets that can be in the set, whatever is not known may be.
-    pub(crate) fn possibly(&mut self, set: Bdd) -> Bdd {
+    /// Packets that can be in the set, whatever is not known may be, but for what `kept` names.
+    pub(crate) fn possibly(&mut self, set: Bdd, kept: &[Bdd]) -> Bdd {
         let end = self.layout.end();
+        let kept: Vec<u32> = kept.iter().map(|&literal| self.arena.variable(literal)).collect();
         self.arena.without(set, &|variable| {
-            if variable < end { bdd::Settle::Keep } else { bdd::Settle::Either }
+            if variable < end || kept.contains(&variable) { bdd::Settle::Keep } else { bdd::Settle::Either }
+        })
+    }
+
+    /// The same where only what is `dropped` may be anything.
+    pub(crate) fn either_way(&mut self, set: Bdd, dropped: &[Bdd]) -> Bdd {
+        let dropped: Vec<u32> = dropped.iter().map(|&literal| self.arena.variable(literal)).collect();
+        self.arena.without(set, &|variable| {
+            if dropped.contains(&variable) { bdd::Settle::Either } else { bdd::Settle::Keep }
         })
     }
 

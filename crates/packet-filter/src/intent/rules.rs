@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use iptables_syntax::extension::{PortSide, RejectWith};
 use iptables_syntax::{AddressSpec, Family, Interface, Interval, Masked, Match, PortRange, Rule, Target};
 
+use super::parts::Question;
 use super::{Answer, Ending, Manner};
 use crate::facts::{Facts, Field, Need, interface_number};
 use crate::iptables::{Held, held_by};
@@ -201,18 +202,14 @@ fn add(worlds: &mut Vec<World>, world: World) {
     }
 }
 
-/// What the rules ask of fields; see [`super::questions`].
-pub(super) fn questions(policy: &FilterPolicy, asked: &mut Vec<(Field, Option<bool>, Ranges)>) {
-    for rule in policy.rules.as_slice() {
-        for family in [Family::Ipv4, Family::Ipv6] {
-            for one in rule.of(family) {
-                of_rule(one, family == Family::Ipv6, asked);
-            }
-        }
-    }
+/// What a rule asks of fields; see [`super::parts::questions`].
+pub(crate) fn questions(rule: &Rule, ipv6: bool) -> Vec<Question> {
+    let mut asked = Vec::new();
+    of_rule(rule, ipv6, &mut asked);
+    asked
 }
 
-fn of_rule(rule: &Rule, ipv6: bool, asked: &mut Vec<(Field, Option<bool>, Ranges)>) {
+fn of_rule(rule: &Rule, ipv6: bool, asked: &mut Vec<Question>) {
     let mut ask = |field: Field, ranges: Ranges| {
         let of_family = matches!(field, Field::Source | Field::Destination | Field::OriginalDestination);
         asked.push((field, of_family.then_some(ipv6), ranges));

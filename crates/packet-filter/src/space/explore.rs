@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, HashMap};
 use super::Space;
 use super::bdd::Bdd;
 use super::fields::{Bits, within};
+use super::registers::Bit;
 use crate::facts::{DNAT, Facts, Field, IPV4, IPV6, Need};
+use crate::intent::parts::Question;
 use crate::packet::State;
 use crate::ranges::Ranges;
 
-/// What is asked of a field: the values, in packets of which family (both, if `None`).
-pub(crate) type Question = (Field, Option<bool>, Ranges);
-
-/// Asks `ask` of packets of all classes that the questions tell apart; gives its answers, and the packets of each.
+/// Asks `ask` of packets of all classes that the questions tell apart; hands over its answers with the packets of each, and
+/// gives how often it was asked. `mark` is the mark that packets have by now.
 pub(crate) fn explore<T>(
     space: &mut Space,
     questions: &[Question],
+    mark: &[Bit],
     ask: impl Fn(&Known) -> Result<T, Need>,
     mut answered: impl FnMut(&mut Space, Bdd, T),
 ) -> usize {
@@ -31,7 +32,7 @@ pub(crate) fn explore<T>(
             Err(Need(field)) => {
                 let ipv6 = known.0[Field::Family.index()] == Some(Some(IPV6));
                 let classes =
-                    classes.entry((field, ipv6)).or_insert_with(|| self::classes(space, questions, field, ipv6));
+                    classes.entry((field, ipv6)).or_insert_with(|| self::classes(space, questions, mark, field, ipv6));
                 for &(value, class) in &*classes {
                     let set = space.arena.and(set, class);
                     if !set.is_false() {
@@ -61,12 +62,18 @@ impl Facts for Known {
 }
 
 /// One value of each class, and its packets; no value for packets that have no such field.
-fn classes(space: &mut Space, questions: &[Question], field: Field, ipv6: bool) -> Vec<(Option<u128>, Bdd)> {
+fn classes(
+    space: &mut Space,
+    questions: &[Question],
+    mark: &[Bit],
+    field: Field,
+    ipv6: bool,
+) -> Vec<(Option<u128>, Bdd)> {
     let values: &[u128] = match field {
         Field::Family => &[IPV4, IPV6],
         Field::State => &State::ALL.map(|state| u128::from(state.bit())),
         Field::Status => &[0, DNAT],
-        _ => return classes_of_ranges(space, questions, field, ipv6),
+        _ => return classes_of_ranges(space, questions, mark, field, ipv6),
     };
     values.iter().map(|&value| (Some(value), space.is(field, ipv6, value))).collect()
 }
@@ -74,6 +81,7 @@ fn classes(space: &mut Space, questions: &[Question], field: Field, ipv6: bool) 
 fn classes_of_ranges(
     space: &mut Space,
     questions: &[Question],
+    mark: &[Bit],
     field: Field,
     ipv6: bool,
 ) -> Vec<(Option<u128>, Bdd)> {
@@ -89,11 +97,15 @@ fn classes_of_ranges(
     for (inside, first, last) in stretches(asked, highest) {
         classes.entry(inside).or_insert((first, Vec::new())).1.push((first, last));
     }
-    let (has, known_where) = match field {
+    let (has, bits) = match field {
         Field::OriginalPort | Field::OriginalDestination => {
             let bits = space.original(field, ipv6);
             let known = bits.first().map_or(Bdd::FALSE, |bit| bit.known);
             (known, bits.into_iter().map(|bit| bit.value).collect())
+        }
+        Field::Mark => {
+            let known = mark.iter().fold(Bdd::TRUE, |all, bit| space.arena.and(all, bit.known));
+            (known, mark.iter().map(|bit| bit.value).collect())
         }
         Field::InputName | Field::OutputName => {
             (Bdd::TRUE, space.name(field).into_iter().map(|bit| bit.value).collect())
@@ -110,7 +122,7 @@ fn classes_of_ranges(
         let class = if nth + 1 == count {
             left
         } else {
-            let class = within(&mut space.arena, &known_where, &ranges);
+            let class = within(&mut space.arena, &bits, &ranges);
             space.arena.and(class, has)
         };
         left = space.arena.minus(left, class);

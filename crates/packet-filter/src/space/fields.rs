@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use nf_tables::{Expression, MetaKey, Register, Rule, TableDump};
+use nf_tables::{Expression, Lookup, MetaKey, Register, Rule, TableDump};
 
 use super::bdd::{Arena, Bdd};
 use crate::contents::Contents;
@@ -135,6 +135,10 @@ impl Layout {
             (Field::OutputName, hooks.iter().any(|&hook| has_output(hook))),
         ] {
             let code = Bits::of(arena, self, field, false);
+            if matches!(self.names(field), Names::Bits) {
+                let real = ends_in_zeros(arena, &code.0);
+                possible = arena.and(possible, real);
+            }
             let ranges: Vec<(u128, u128)> = match self.names(field) {
                 Names::Classes { names, .. } => {
                     let fits = |name: u128| (name != 0) == has;
@@ -231,53 +235,62 @@ impl AskedNames {
     pub(crate) fn add_table(&mut self, table: &TableDump) {
         for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
             for (nth, key) in [MetaKey::InputName, MetaKey::OutputName].into_iter().enumerate() {
-                for expression in &rule.expressions {
-                    if let Expression::Meta(meta) = expression
-                        && meta.key == key
-                        && self.add_rule(table, rule, meta.dreg, nth).is_none()
-                    {
-                        self.taken_apart[nth] = true;
-                    }
+                let loads = |expression: &Expression| matches!(expression, Expression::Meta(meta) if meta.key == key);
+                if rule.expressions.iter().any(loads) && self.add_rule(table, rule, key, nth).is_none() {
+                    self.taken_apart[nth] = true;
                 }
             }
         }
     }
 
-    /// Adds what a rule asks of the name in the register; `None` where it asks for anything but ranges of it.
-    fn add_rule(&mut self, table: &TableDump, rule: &Rule, name: Register, nth: usize) -> Option<()> {
-        let start = bytes_before(name)?;
-        let overlaps = |register: Register, length: usize| {
-            bytes_before(register).is_none_or(|at| at < start + 16 && at + length > start)
+    /// Adds what a rule asks of a name; `None` where it asks for anything but ranges of it.
+    fn add_rule(&mut self, table: &TableDump, rule: &Rule, key: MetaKey, nth: usize) -> Option<()> {
+        // Where the registers hold the name.
+        let mut held: Option<usize> = None;
+        let overlaps = |held: Option<usize>, register: Register, length: usize| {
+            let Some((start, at)) = held.zip(bytes_before(register)) else { return false };
+            at < start + 16 && at + length > start
         };
         for expression in &rule.expressions {
             match expression {
-                Expression::Cmp(cmp) if overlaps(cmp.sreg, cmp.data.len()) => {
-                    (cmp.sreg == name).then_some(())?;
+                Expression::Cmp(cmp) if overlaps(held, cmp.sreg, cmp.data.len()) => {
+                    (bytes_before(cmp.sreg) == held).then_some(())?;
                     self.ranges[nth].push(name_range(&cmp.data, &cmp.data));
                 }
-                Expression::Range(range) if overlaps(range.sreg, range.from.len()) => {
-                    (range.sreg == name).then_some(())?;
+                Expression::Range(range) if overlaps(held, range.sreg, range.from.len()) => {
+                    (bytes_before(range.sreg) == held).then_some(())?;
                     self.ranges[nth].push(name_range(&range.from, &range.to));
                 }
-                Expression::Bitwise(bitwise) if overlaps(bitwise.sreg, 16) => return None,
-                Expression::Byteorder(byteorder) if overlaps(byteorder.sreg, 16) => return None,
-                Expression::MetaSet(set) if overlaps(set.sreg, 4) => return None,
-                Expression::Lookup(lookup) => {
-                    let Some(dump) = table.set(&lookup.set) else { continue };
-                    let contents = Contents::new(&dump.set, &dump.elements);
-                    let before = bytes_before(lookup.sreg)?;
-                    if !overlaps(lookup.sreg, usize::try_from(dump.set.key_length).ok()?) {
-                        continue;
-                    }
-                    let offset = start.checked_sub(before)?;
-                    let (from, to) = contents.field_spans().find(|span| span.0 == offset)?;
-                    for entry in &contents.entries {
-                        let (first, last) = (entry.first.get(from..to)?, entry.last.get(from..to)?);
-                        self.ranges[nth].push(name_range(first, last));
-                    }
-                }
+                Expression::Bitwise(bitwise) if overlaps(held, bitwise.sreg, bytes(bitwise.length)) => return None,
+                Expression::Byteorder(order) if overlaps(held, order.sreg, bytes(order.length)) => return None,
+                Expression::MetaSet(set) if overlaps(held, set.sreg, 4) => return None,
+                Expression::PayloadWrite(write) if overlaps(held, write.sreg, bytes(write.length)) => return None,
+                Expression::Lookup(lookup) => self.add_set(table, lookup, held, nth)?,
                 _ => {}
             }
+            match expression {
+                Expression::Meta(meta) if meta.key == key => held = bytes_before(meta.dreg),
+                _ if stores(expression).is_some_and(|register| overlaps(held, register, 16)) => held = None,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// Adds the names that a set holds, where they stand in its keys.
+    fn add_set(&mut self, table: &TableDump, lookup: &Lookup, held: Option<usize>, nth: usize) -> Option<()> {
+        let (Some(start), Some(before)) = (held, bytes_before(lookup.sreg)) else { return Some(()) };
+        let Some(dump) = table.set(&lookup.set) else { return Some(()) };
+        let length = usize::try_from(dump.set.key_length).ok()?;
+        if before + length <= start || before >= start + 16 {
+            return Some(());
+        }
+        let contents = Contents::new(&dump.set, &dump.elements);
+        let offset = start.checked_sub(before)?;
+        let (from, to) = contents.field_spans().find(|span| span.0 == offset)?;
+        for entry in &contents.entries {
+            let (first, last) = (entry.first.get(from..to)?, entry.last.get(from..to)?);
+            self.ranges[nth].push(name_range(first, last));
         }
         Some(())
     }
@@ -290,6 +303,30 @@ impl AskedNames {
             if self.taken_apart[nth - 1] { Names::Bits } else { Names::classes(ranges) }
         })
     }
+}
+
+/// The register that an expression loads something into.
+const fn stores(expression: &Expression) -> Option<Register> {
+    match expression {
+        Expression::Meta(meta) => Some(meta.dreg),
+        Expression::Ct(ct) => Some(ct.dreg),
+        Expression::Payload(payload) => Some(payload.dreg),
+        Expression::Exthdr(exthdr) => exthdr.dreg,
+        Expression::Fib(fib) => Some(fib.dreg),
+        Expression::Hash(hash) => Some(hash.dreg),
+        Expression::Numgen(numgen) => Some(numgen.dreg),
+        Expression::Routing(routing) => Some(routing.dreg),
+        Expression::Socket(socket) => Some(socket.dreg),
+        Expression::Immediate(immediate) => Some(immediate.dreg),
+        Expression::Bitwise(bitwise) => Some(bitwise.dreg),
+        Expression::Byteorder(byteorder) => Some(byteorder.dreg),
+        Expression::Lookup(lookup) => lookup.dreg,
+        _ => None,
+    }
+}
+
+fn bytes(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(64)
 }
 
 fn bytes_before(register: Register) -> Option<usize> {
@@ -391,6 +428,19 @@ fn by_code(arena: &mut Arena, code: &[Bdd], set: &[bool]) -> Bdd {
     let low = by_code(arena, rest, &set[..half]);
     let high = if half < set.len() { by_code(arena, rest, &set[half..]) } else { low };
     arena.ite(bit, high, low)
+}
+
+/// Names after whose end there is nothing, which is after 15 bytes at the latest.
+fn ends_in_zeros(arena: &mut Arena, bits: &[Bdd]) -> Bdd {
+    let (mut real, mut rest_is_zero) = (Bdd::TRUE, Bdd::TRUE);
+    for (nth, byte) in bits.chunks(8).enumerate().rev() {
+        let zero = within(arena, byte, &[(0, 0)]);
+        let goes_on = if nth == 15 { Bdd::FALSE } else { real };
+        rest_is_zero = arena.and(zero, rest_is_zero);
+        let goes_on = arena.minus(goes_on, zero);
+        real = arena.or(rest_is_zero, goes_on);
+    }
+    real
 }
 
 /// A name that most hosts have.

@@ -6,25 +6,25 @@ use super::bdd::{Arena, Bdd};
 
 /// A bit: in which packets it is set, and in which that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bit {
-    pub(super) value: Bdd,
-    pub(super) known: Bdd,
+pub(crate) struct Bit {
+    pub(crate) value: Bdd,
+    pub(crate) known: Bdd,
 }
 
 impl Bit {
-    pub(super) const UNKNOWN: Self = Self { value: Bdd::FALSE, known: Bdd::FALSE };
+    pub(crate) const UNKNOWN: Self = Self { value: Bdd::FALSE, known: Bdd::FALSE };
     pub(super) const ZERO: Self = Self::known(Bdd::FALSE);
 
-    pub(super) const fn known(value: Bdd) -> Self {
+    pub(crate) const fn known(value: Bdd) -> Self {
         Self { value, known: Bdd::TRUE }
     }
 
-    pub(super) fn constant(value: bool) -> Self {
+    pub(crate) fn constant(value: bool) -> Self {
         Self::known(Bdd::constant(value))
     }
 
     /// This one where `condition` holds, the other where not.
-    pub(super) fn or_else(self, arena: &mut Arena, condition: Bdd, other: Self) -> Self {
+    pub(crate) fn or_else(self, arena: &mut Arena, condition: Bdd, other: Self) -> Self {
         Self {
             value: arena.ite(condition, self.value, other.value),
             known: arena.ite(condition, self.known, other.known),

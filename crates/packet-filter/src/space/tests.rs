@@ -571,7 +571,7 @@ proptest! {
         let main = usually(&mut space);
         let mut ever: Vec<(Verdict, Bdd)> = Vec::new();
         for (verdict, set) in &regions.verdicts {
-            ever.push((verdict.clone(), space.possibly(*set)));
+            ever.push((verdict.clone(), space.possibly(*set, &[])));
         }
         for packet in &packets {
             let decision = machine.decide(Hook::Input, packet);
@@ -615,7 +615,8 @@ proptest! {
         }
         for parting in &comparison.disagreements {
             if parting.when.is_empty() && !parting.changed_otherwise {
-                prop_assert_ne!(&parting.first.verdict, &parting.second.verdict, "{}", parting);
+                prop_assert_ne!(&parting.first.verdict, &parting.second.verdict, "{}\n{:?}\n{}\n{}", parting, parting,
+                    tables.iter().map(text::table).collect::<String>(), name);
             }
             let says = |decision: &Decision, verdict: &Verdict| {
                 decision.verdict == *verdict

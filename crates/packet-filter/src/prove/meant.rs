@@ -1,0 +1,321 @@
+//! What a policy means, as sets of packets.
+
+use iptables_syntax::extension::RejectWith;
+use iptables_syntax::{Family, Masked, Rule, Target};
+
+use crate::decide::Verdict;
+use crate::facts::Field;
+use crate::intent::parts::{Part, Said, parts, questions, say};
+use crate::intent::{Answer, Ending, Manner, rules};
+use crate::iptables::{Held, held_by};
+use crate::packet::{Hook, protocol};
+use crate::policy::FilterPolicy;
+use crate::space::Space;
+use crate::space::bdd::Bdd;
+use crate::space::explore::explore;
+use crate::space::registers::Bit;
+use crate::space::walk::Regions;
+
+/// What becomes of packets.
+const ENDINGS: [Ending; 4] = [
+    Ending::Accept,
+    Ending::Refuse(Manner::Silently),
+    Ending::Refuse(Manner::Reset),
+    Ending::Refuse(Manner::Unreachable),
+];
+
+/// The packets of each ending.
+pub(super) struct Meant {
+    sets: [Bdd; ENDINGS.len()],
+    /// Whether the rates of the policy's entries are kept.
+    rates: Vec<Bdd>,
+    /// What the rules of the policy's own ask and packets do not tell.
+    open: Vec<Bdd>,
+    /// How often the policy was asked.
+    pub(super) asked: usize,
+}
+
+impl Meant {
+    pub(super) fn new(space: &mut Space, policy: &FilterPolicy, hook: Hook, possible: Bdd) -> Self {
+        let sets = [Bdd::FALSE; ENDINGS.len()];
+        let mut meant = Self { sets, rates: Vec::new(), open: Vec::new(), asked: 0 };
+        let mark = space.field(Field::Mark, false);
+        let mut left = possible;
+        for part in parts(policy, hook) {
+            if let Part::Rules(chain) = part {
+                left = meant.rules(space, policy, hook, chain, left);
+                continue;
+            }
+            let mut said = Vec::new();
+            meant.asked += explore(
+                space,
+                &questions(part),
+                &mark,
+                |packet| say(policy, hook, part, packet),
+                |_, set, answer| said.push((set, answer)),
+            );
+            let before = left;
+            for (set, answer) in said {
+                let taken = match answer {
+                    Said::Nothing => continue,
+                    Said::Within(rate) => {
+                        let kept = meant.rate(space, &rate);
+                        let kept = space.arena.and(set, kept);
+                        meant.add(space, before, kept, Ending::Accept);
+                        kept
+                    }
+                    Said::Is(answer) => {
+                        meant.answer(space, before, set, answer);
+                        set
+                    }
+                };
+                left = space.arena.minus(left, taken);
+            }
+        }
+        meant
+    }
+
+    fn rate(&mut self, space: &mut Space, rate: &crate::Rate) -> Bdd {
+        let kept = space.rate(rate);
+        if !self.rates.contains(&kept) {
+            self.rates.push(kept);
+        }
+        kept
+    }
+
+    /// Of the packets that are `left`, those of the set end so.
+    fn add(&mut self, space: &mut Space, left: Bdd, set: Bdd, ending: Ending) {
+        let set = space.arena.and(left, set);
+        for (of, all) in ENDINGS.iter().zip(&mut self.sets) {
+            if *of == ending {
+                *all = space.arena.or(*all, set);
+            }
+        }
+    }
+
+    fn answer(&mut self, space: &mut Space, left: Bdd, set: Bdd, answer: Answer) {
+        match answer {
+            Answer::Accept => self.add(space, left, set, Ending::Accept),
+            Answer::Refuse(manner) => self.add(space, left, set, Ending::Refuse(manner)),
+            Answer::AcceptWithin { rates, otherwise } => {
+                let mut refused = set;
+                for rate in &rates {
+                    let kept = self.rate(space, rate);
+                    refused = space.arena.minus(refused, kept);
+                }
+                let kept = space.arena.minus(set, refused);
+                self.add(space, left, kept, Ending::Accept);
+                self.add(space, left, refused, Ending::Refuse(otherwise));
+            }
+            Answer::Open { usual, possible } => {
+                let mut rest = set;
+                for ending in possible.into_iter().filter(|ending| *ending != usual) {
+                    let so = self.is_open(space, false);
+                    let this = space.arena.and(rest, so);
+                    self.add(space, left, this, ending);
+                    rest = space.arena.minus(rest, this);
+                }
+                self.add(space, left, rest, usual);
+            }
+        }
+    }
+
+    /// Something new that packets do not tell.
+    fn is_open(&mut self, space: &mut Space, usual: bool) -> Bdd {
+        let so = space.unnamed(usual);
+        self.open.push(so);
+        so
+    }
+
+    /// The policy's own rules in a base chain; gives the packets of which they say nothing.
+    fn rules(&mut self, space: &mut Space, policy: &FilterPolicy, hook: Hook, chain: &str, left: Bdd) -> Bdd {
+        if policy.rules.of(chain).next().is_none() {
+            return left;
+        }
+        let ipv6 = space.is_ipv6();
+        let mut rest = Bdd::FALSE;
+        for (family, of) in [(Family::Ipv4, !ipv6), (Family::Ipv6, ipv6)] {
+            let mark = space.field(Field::Mark, false);
+            let here = space.arena.and(left, of);
+            let mut walk = RuleWalk { meant: self, space, policy, hook, family, mark };
+            let out = walk.chain(chain, here);
+            rest = space.arena.or(rest, out);
+        }
+        rest
+    }
+
+    /// The packets with which the ruleset does something that is not meant.
+    pub(super) fn differs_from(&self, space: &mut Space, ruleset: &Regions) -> Bdd {
+        let mut differs = Bdd::FALSE;
+        // Packets for which nothing is open: there the two do the same.
+        let mut settled = Bdd::TRUE;
+        for &meant in &self.sets {
+            let may = space.either_way(meant, &self.open);
+            let may_not = space.either_way(!meant, &self.open);
+            let is_open = space.arena.and(may, may_not);
+            settled = space.arena.minus(settled, is_open);
+        }
+        for (&ending, &meant) in ENDINGS.iter().zip(&self.sets) {
+            let does = ends_so(space, ruleset, ending);
+            let other = space.arena.xor(meant, does);
+            let other = space.arena.and(other, settled);
+            differs = space.arena.or(differs, other);
+            if settled.is_true() {
+                continue;
+            }
+            let (usually_meant, usually_does) = (space.usually(meant), space.usually(does));
+            let unusual = space.arena.xor(usually_meant, usually_does);
+            let (may_mean, may_do) = (space.possibly(meant, &self.rates), space.possibly(does, &self.rates));
+            let too_much = space.arena.minus(may_do, may_mean);
+            let wrong = space.arena.or(unusual, too_much);
+            let wrong = space.arena.minus(wrong, settled);
+            differs = space.arena.or(differs, wrong);
+        }
+        differs
+    }
+}
+
+/// The packets for which the ruleset ends so.
+fn ends_so(space: &mut Space, ruleset: &Regions, ending: Ending) -> Bdd {
+    let tcp = space.is(Field::Protocol, false, u128::from(protocol::TCP));
+    let mut all = Bdd::FALSE;
+    for (verdict, set) in &ruleset.verdicts {
+        let set = match (verdict, ending) {
+            (Verdict::Accept, Ending::Accept) | (Verdict::Drop, Ending::Refuse(Manner::Silently)) => *set,
+            // A reset only answers TCP.
+            (Verdict::Reject(nf_tables::Reject::TcpReset), Ending::Refuse(Manner::Silently)) => {
+                space.arena.minus(*set, tcp)
+            }
+            (Verdict::Reject(nf_tables::Reject::TcpReset), Ending::Refuse(Manner::Reset)) => {
+                space.arena.and(*set, tcp)
+            }
+            (
+                Verdict::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)),
+                Ending::Refuse(Manner::Unreachable),
+            ) => *set,
+            _ => continue,
+        };
+        all = space.arena.or(all, set);
+    }
+    all
+}
+
+/// All packets of one family on their way through the policy's own rules.
+struct RuleWalk<'w> {
+    meant: &'w mut Meant,
+    space: &'w mut Space,
+    policy: &'w FilterPolicy,
+    hook: Hook,
+    family: Family,
+    /// The mark that packets have by now.
+    mark: Vec<Bit>,
+}
+
+impl RuleWalk<'_> {
+    /// Gives the packets that come to the end of the chain, or return from it.
+    fn chain(&mut self, chain: &str, mut here: Bdd) -> Bdd {
+        let (policy, family) = (self.policy, self.family);
+        let mut left = Bdd::FALSE;
+        for rule in policy.rules.of(chain).flat_map(|rule| rule.of(family)) {
+            // What is only counted or logged goes on, whether it matches or not.
+            let Some(target) = rule.target.as_ref().filter(|t| !matches!(t, Target::Log(_) | Target::Nflog(_)))
+            else {
+                continue;
+            };
+            let matched = self.matched(rule);
+            let matched = self.space.arena.and(here, matched);
+            if matched.is_false() {
+                continue;
+            }
+            here = self.space.arena.minus(here, matched);
+            let goes_on = self.decide(target, matched, &mut left);
+            here = self.space.arena.or(here, goes_on);
+        }
+        self.space.arena.or(here, left)
+    }
+
+    /// The packets that the rule matches.
+    fn matched(&mut self, rule: &Rule) -> Bdd {
+        let hook = self.hook;
+        let (mut yes, mut usually, mut seldom) = (Bdd::FALSE, Bdd::FALSE, Bdd::FALSE);
+        self.meant.asked += explore(
+            self.space,
+            &rules::questions(rule, self.family == Family::Ipv6),
+            &self.mark,
+            |packet| held_by(rule, hook, packet),
+            |space, set, held| {
+                let into = match held {
+                    Held::Yes => &mut yes,
+                    Held::No => return,
+                    Held::Depends { assumed: true } => &mut usually,
+                    Held::Depends { assumed: false } => &mut seldom,
+                };
+                *into = space.arena.or(*into, set);
+            },
+        );
+        for (set, usual) in [(usually, true), (seldom, false)] {
+            if !set.is_false() {
+                let so = self.meant.is_open(self.space, usual);
+                let set = self.space.arena.and(set, so);
+                yes = self.space.arena.or(yes, set);
+            }
+        }
+        yes
+    }
+
+    /// Gives the packets that go on to the next rule.
+    fn decide(&mut self, target: &Target, matched: Bdd, left: &mut Bdd) -> Bdd {
+        let ending = match target {
+            Target::Accept => Ending::Accept,
+            Target::Drop => Ending::Refuse(Manner::Silently),
+            Target::Reject(reject) if matches!(reject.with, RejectWith::TcpReset) => {
+                Ending::Refuse(Manner::Reset)
+            }
+            Target::Reject(_) => Ending::Refuse(Manner::Unreachable),
+            Target::Return => {
+                *left = self.space.arena.or(*left, matched);
+                return Bdd::FALSE;
+            }
+            Target::Mark(mark) => {
+                self.set_mark(matched, mark.xmark);
+                return matched;
+            }
+            Target::Jump(chain) => return self.chain(chain, matched),
+            Target::Goto(chain) => {
+                let out = self.chain(chain, matched);
+                *left = self.space.arena.or(*left, out);
+                return Bdd::FALSE;
+            }
+            // `Rules` holds none of these.
+            Target::Log(_)
+            | Target::Nflog(_)
+            | Target::Queue
+            | Target::Connmark(_)
+            | Target::Ct(_)
+            | Target::Dnat(_)
+            | Target::Hl(_)
+            | Target::Masquerade(_)
+            | Target::Notrack
+            | Target::Redirect(_)
+            | Target::Set(_)
+            | Target::Snat(_)
+            | Target::Tcpmss(_)
+            | Target::Ttl(_)
+            | Target::Unknown(_) => return matched,
+        };
+        self.meant.add(self.space, matched, Bdd::TRUE, ending);
+        Bdd::FALSE
+    }
+
+    fn set_mark(&mut self, on: Bdd, Masked { value, mask }: Masked<u32>) {
+        for (nth, bit) in self.mark.iter_mut().enumerate() {
+            let of = |number: u32| number >> (31 - nth) & 1 == 1;
+            let after = match (of(mask), of(value)) {
+                (true, value) => Bit::constant(value),
+                (false, false) => continue,
+                (false, true) => Bit { value: !bit.value, ..*bit },
+            };
+            *bit = after.or_else(&mut self.space.arena, on, *bit);
+        }
+    }
+}
