@@ -359,6 +359,40 @@ fn what_is_left_beside_ours_is_named_with_the_ports_that_it_closes() {
     assert_eq!(same(&rules), same(&scene.script("iptables-save; ip6tables-save")));
 }
 
+/// Killed around each point at which another manager is touched, and recovered, all is as it was.
+#[test]
+fn killed_while_ufw_stands_down_or_comes_back_it_is_there_again() {
+    let Some(scene) = Scene::stage(&UFW, "") else { return };
+    let before = scene.moment();
+    let with_fault = |fault: &str, words: &[&str]| {
+        scene.host.run(&[&["env", &format!("GABION_FAULT={fault}")], words].concat()).unwrap()
+    };
+    let forget = || scene.must(&["rm", "-rf", "/var/lib/gabion"]);
+    with_fault("trace:/run/trace", &APPLY).unwrap();
+    with_fault("trace:/run/trace-back", &ROLLBACK).unwrap();
+    scene.assert_same(&before, "applied and undone");
+    let mut killed = 0;
+    for (file, first, words) in
+        [("/run/trace", None, &APPLY[..]), ("/run/trace-back", Some(&APPLY), &ROLLBACK[..])]
+    {
+        let points = String::from_utf8(scene.host.read(file).unwrap()).unwrap();
+        let touches = |name: &str| name.starts_with("service:") || name.starts_with("iptables:");
+        for (n, name) in points.lines().enumerate().filter(|(_, name)| touches(name)) {
+            forget();
+            first.map(|words| scene.must(words));
+            let output = with_fault(&format!("kill:{}", n + 1), words);
+            assert_eq!(output.status, 137, "{name}: {}", output.stderr);
+            scene.must(&[INSTALLED, "recover"]);
+            // Killed after its last step, it waits for its confirmation.
+            let _ = scene.host.run(&ROLLBACK).unwrap();
+            scene.assert_same(&before, &format!("killed at {name} of {}", words[1]));
+            killed += 1;
+        }
+    }
+    assert!(killed > 8, "{killed}");
+    scene.assert_manager_decides("at the end");
+}
+
 static IPTABLES: Manager =
     Manager { packages: &["iptables-persistent"], unit: "netfilter-persistent.service", setup: "", mark: "" };
 
