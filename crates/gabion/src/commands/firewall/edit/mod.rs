@@ -14,7 +14,7 @@ use policy::edit::{EditError, Entry, Section};
 
 use self::place::{At, Misplaced, Numbered};
 use self::words::{Wish, WordError};
-use crate::cli::{Apply, DeleteRule, EditRule};
+use crate::cli::{DeleteRule, EditRule};
 use crate::commands::apply;
 use crate::context::{Context, Origin, Subject, need_root};
 use crate::error::{Failure, usage};
