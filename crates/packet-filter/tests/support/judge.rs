@@ -73,6 +73,11 @@ pub(crate) fn counts(connection: &mut Connection) -> Vec<(String, u64)> {
     rules.filter_map(count).collect()
 }
 
+/// How long a probe may take to arrive: one that the kernel throws away before prerouting never does.
+const ARRIVAL: Duration = Duration::from_secs(2);
+/// How long the host may take to deal with one that has arrived, however busy the machine is.
+const TREATMENT: Duration = Duration::from_secs(30);
+
 /// Sends one probe and waits until the host has dealt with it in the way that `is_expected` knows, or for so long that it never
 /// will.
 pub(crate) fn probe(wire: &Wire, packet: &Packet, is_expected: impl Fn(&Seen) -> bool) -> Seen {
@@ -83,14 +88,15 @@ pub(crate) fn probe(wire: &Wire, packet: &Packet, is_expected: impl Fn(&Seen) ->
     let before = wire.host.run(|| counts(&mut Connection::open().unwrap()));
     let sent = packet.clone();
     wire.outside.run(move || frames::send(&sent, gateway));
-    let until = Instant::now() + Duration::from_secs(30);
+    let sent = Instant::now();
     loop {
         let after = wire.host.run(|| counts(&mut Connection::open().unwrap()));
         let more: Vec<&str> =
             before.iter().zip(&after).filter(|(a, b)| b.1 > a.1).map(|(a, _)| a.0.as_str()).collect();
         let states = State::ALL.into_iter().filter(|state| more.contains(&state.name())).collect();
         let seen = Seen { states, passed: more.contains(&"passed"), answered: more.contains(&"answered") };
-        if is_expected(&seen) || Instant::now() > until {
+        let patience = if seen.states.is_empty() { ARRIVAL } else { TREATMENT };
+        if is_expected(&seen) || sent.elapsed() > patience {
             return seen;
         }
     }
