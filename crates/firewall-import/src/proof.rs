@@ -28,7 +28,8 @@ struct Kind {
     ipv6: &'static [(&'static str, &'static str)],
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
+    Kind { name: "routing headers of type 0, which the kernel does not heed", ipv4: &[], ipv6: &ROUTED },
     Kind {
         name: "loopback and its addresses",
         ipv4: &[
@@ -87,6 +88,8 @@ const FLOWS: [(&str, &str); 3] = [
 ];
 const UNTRACKED: [(&str, &str); 2] =
     [("INPUT", "-m conntrack --ctstate UNTRACKED"), ("FORWARD", "-m conntrack --ctstate UNTRACKED")];
+const ROUTED: [(&str, &str); 3] =
+    [("INPUT", "-m rt --rt-type 0"), ("FORWARD", "-m rt --rt-type 0"), ("OUTPUT", "-m rt --rt-type 0")];
 const NO_SYN: [(&str, &str); 1] = [("INPUT", "-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN")];
 const NATTED: [(&str, &str); 1] = [("FORWARD", "-m conntrack --ctstate DNAT")];
 
@@ -151,7 +154,7 @@ fn restriction(families: &[Family], kind: Option<usize>) -> Vec<TableDump> {
             }
         }
         rules.push_str("COMMIT\n");
-        parse_save(rules.as_bytes(), family, Mode::Strict).ok().map(|(save, _)| save)
+        parse_save(rules.as_bytes(), family, Mode::Lenient).ok().map(|(save, _)| save)
     };
     translate(text(Family::Ipv4).as_ref(), text(Family::Ipv6).as_ref()).tables
 }
