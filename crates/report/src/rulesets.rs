@@ -59,26 +59,39 @@ pub fn compared(compared: &Compared<'_>, place: &Place<'_>, view: View) -> Strin
             &format!("Different: {first} and {second} part on {kinds} of packets. One {of}packet of each:"),
         );
     }
-    for parting in &comparison.disagreements {
+    // What one lets in and the other does not comes first: how something is refused matters less.
+    let (gravest, others): (Vec<&Parting>, Vec<&Parting>) =
+        comparison.disagreements.iter().partition(|parting| parts_on_acceptance(parting));
+    for (heading, partings) in
+        [("Let through by one alone", gravest), ("Refused in another way, or changed otherwise", others)]
+    {
+        if partings.is_empty() {
+            continue;
+        }
         page.blank();
-        page.paragraph(0, Tone::Strong, &format!("{}: {}", parting.hook, parting.packet));
-        for assumption in &parting.when {
-            page.entry(2, 10, "if", Tone::Odd, &safe::line(&assumption.to_string()));
-        }
-        for (nth, (name, verdict)) in names.iter().zip(verdicts(parting)).enumerate() {
-            let decision = [&parting.first, &parting.second][nth];
-            page.entry(2, 10, verdict_word(nth), Tone::Quiet, &safe::line(name));
-            page.entry(
-                4,
-                8,
-                "",
-                Tone::Plain,
-                &format!("{verdict}, by {}", by(decision, &|rule| place(nth, rule))),
-            );
-        }
+        page.paragraph(0, Tone::Strong, heading);
+        partings.iter().for_each(|parting| write_parting(&mut page, parting, names, place));
     }
     doubts(&mut page, compared.doubts.iter().flat_map(|doubts| doubts.iter()));
     page.finish()
+}
+
+fn parts_on_acceptance(parting: &Parting) -> bool {
+    parting.verdicts.0.is_accept() != parting.verdicts.1.is_accept()
+}
+
+fn write_parting(page: &mut Page, parting: &Parting, names: &[&str; 2], place: &Place<'_>) {
+    page.blank();
+    page.paragraph(2, Tone::Plain, &format!("{}: {}", parting.hook, parting.packet));
+    for assumption in &parting.when {
+        page.entry(4, 10, "if", Tone::Odd, &safe::line(&assumption.to_string()));
+    }
+    for (nth, (name, verdict)) in names.iter().zip(verdicts(parting)).enumerate() {
+        let decision = [&parting.first, &parting.second][nth];
+        page.entry(4, 10, verdict_word(nth), Tone::Quiet, &safe::line(name));
+        let by = by(decision, &|rule| place(nth, rule));
+        page.entry(4, 10, "", Tone::Plain, &format!("{verdict}, by {by}"));
+    }
 }
 
 fn verdict_word(nth: usize) -> &'static str {
@@ -143,7 +156,24 @@ pub fn unused(unused: &Unused<'_>, place: &OnePlace<'_>, view: View) -> String {
             &format!("{count} of the {rules} of {what} can never match. Without them it does the same:"),
         ),
     }
-    for shadowed in unused.found {
+    let (unreachable, others): (Vec<&Shadowed>, Vec<&Shadowed>) =
+        unused.found.iter().partition(|shadowed| shadowed.why == Shadow::Unreachable);
+    let mut chains: Vec<(String, usize)> = Vec::new();
+    for shadowed in unreachable {
+        let chain = format!("{} {}", shadowed.rule.table, shadowed.rule.chain);
+        match chains.last_mut() {
+            Some((last, count)) if *last == chain => *count += 1,
+            _ => chains.push((chain, 1)),
+        }
+    }
+    if !chains.is_empty() {
+        page.blank();
+        page.paragraph(0, Tone::Strong, "No packet comes into these chains");
+        for (chain, count) in &chains {
+            page.paragraph(2, Tone::Plain, &format!("{}: {}", safe::line(chain), counted(*count, "rule")));
+        }
+    }
+    for shadowed in others {
         page.blank();
         page.paragraph(0, Tone::Strong, &written(&shadowed.rule, place));
         match &shadowed.why {
