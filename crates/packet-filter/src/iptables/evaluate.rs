@@ -121,8 +121,8 @@ fn condition(matched: &Match, hook: Hook, packet: &impl Facts) -> Result<Held, N
                 }))
             }
         },
-        Match::Icmp(icmp) => icmp_type(packet, protocol::ICMP, icmp)?,
-        Match::Icmp6(icmp) => icmp_type(packet, protocol::ICMPV6, icmp)?,
+        Match::Icmp(icmp) => icmp_type(packet, protocol::ICMP, *icmp)?,
+        Match::Icmp6(icmp) => icmp_type(packet, protocol::ICMPV6, *icmp)?,
         Match::Iprange(iprange) => {
             let mut held = Held::Yes;
             for (asked, field) in [(iprange.source, Field::Source), (iprange.destination, Field::Destination)]
@@ -345,7 +345,7 @@ fn conntrack(asked: &Conntrack, packet: &impl Facts) -> Result<Held, Need> {
     Ok(if is_asked_more { held.and(UNKNOWN) } else { held })
 }
 
-fn icmp_type(packet: &impl Facts, number: u8, asked: &Icmp) -> Result<Held, Need> {
+fn icmp_type(packet: &impl Facts, number: u8, asked: Icmp) -> Result<Held, Need> {
     let of_protocol = is(packet, Field::Protocol, number.into())?;
     let Negatable { negated, value } = asked.kind;
     let Some(kind) = value.number else { return Ok(of_protocol.and(Held::Yes.not_if(negated))) };

@@ -19,11 +19,14 @@ use crate::ranges::Ranges;
 pub(super) type Part = fn(&mut Build<'_>, &Rule) -> Built;
 
 /// What stands before the matches.
-pub(super) const HEAD: [Part; 6] = [
+pub(super) const HEAD: [Part; 5] = [
     |build, rule| address(build, rule.source.as_ref(), "-s", (12, 8)),
     |build, rule| address(build, rule.destination.as_ref(), "-d", (16, 24)),
-    |build, rule| interface(build, MetaKey::InputName, rule.input.as_ref()),
-    |build, rule| interface(build, MetaKey::OutputName, rule.output.as_ref()),
+    |build, rule| {
+        interface(build, MetaKey::InputName, rule.input.as_ref());
+        interface(build, MetaKey::OutputName, rule.output.as_ref());
+        Ok(())
+    },
     |build, rule| {
         if let Some(Negatable { negated, value }) = rule.protocol {
             build.protocol(negated, value.0);
@@ -52,7 +55,7 @@ pub(super) fn condition(build: &mut Build<'_>, matched: &Match) -> Built {
     match matched {
         Match::Comment(_) => {}
         Match::Addrtype(addrtype) => return address_types(build, addrtype),
-        Match::Connlimit(connlimit) => return meters::connections(build, connlimit),
+        Match::Connlimit(connlimit) => return meters::connections(build, *connlimit),
         Match::Connmark(connmark) => {
             build.ct(CtKey::Mark, None);
             masked_mark(build, connmark.mark);
@@ -64,7 +67,7 @@ pub(super) fn condition(build: &mut Build<'_>, matched: &Match) -> Built {
             build.is(cpu.number.negated, &cpu.number.value.to_ne_bytes());
         }
         Match::Dscp(dscp) => {
-            type_of_service(build, dscp.value.negated, dscp.value.value << 2, 0xfc, "-m dscp")?
+            type_of_service(build, dscp.value.negated, dscp.value.value << 2, 0xfc, "-m dscp")?;
         }
         Match::Tos(tos) => {
             let Negatable { negated, value } = tos.value;
@@ -87,10 +90,10 @@ pub(super) fn condition(build: &mut Build<'_>, matched: &Match) -> Built {
         Match::Limit(limit) => meters::limit(build, limit),
         Match::Hl(ttl) => hop_limit(build, Family::Ipv6, ttl.comparison, ttl.value)?,
         Match::Ttl(ttl) => hop_limit(build, Family::Ipv4, ttl.comparison, ttl.value)?,
-        Match::Icmp(icmp) => return icmp_type(build, protocol::ICMP, icmp),
-        Match::Icmp6(icmp) => return icmp_type(build, protocol::ICMPV6, icmp),
+        Match::Icmp(icmp) => icmp_type(build, protocol::ICMP, *icmp),
+        Match::Icmp6(icmp) => icmp_type(build, protocol::ICMPV6, *icmp),
         Match::Iprange(iprange) => return address_ranges(build, iprange),
-        Match::Length(length) => return packet_length(build, length),
+        Match::Length(length) => return packet_length(build, *length),
         Match::Mac(mac) => match mac.source.value {
             MacAddress::Address(bytes) => {
                 const ETHERNET: u16 = 1;
@@ -107,7 +110,7 @@ pub(super) fn condition(build: &mut Build<'_>, matched: &Match) -> Built {
             masked_mark(build, mark.mark);
         }
         Match::Multiport(multiport) => ports::multiport(build, multiport),
-        Match::Tcp(tcp) => return ports::tcp(build, tcp),
+        Match::Tcp(tcp) => ports::tcp(build, tcp),
         Match::Udp(udp) => {
             build.within_protocol(protocol::UDP);
             ports::both(build, udp.source_ports, udp.destination_ports);
@@ -198,22 +201,21 @@ fn address(
     Ok(())
 }
 
-fn interface(build: &mut Build<'_>, key: MetaKey, asked: Option<&Negatable<Interface>>) -> Built {
-    let Some(Negatable { negated, value }) = asked else { return Ok(()) };
+fn interface(build: &mut Build<'_>, key: MetaKey, asked: Option<&Negatable<Interface>>) {
+    let Some(Negatable { negated, value }) = asked else { return };
     let mut name = value.name().as_bytes().to_vec();
     if value.is_prefix() && name.is_empty() {
         // `+` is every interface.
         if *negated {
             build.never();
         }
-        return Ok(());
+        return;
     }
     if !value.is_prefix() {
         name.resize(16, 0);
     }
     build.meta(key);
     build.is(*negated, &name);
-    Ok(())
 }
 
 fn masked_mark(build: &mut Build<'_>, mark: Negatable<iptables_syntax::Masked<u32>>) {
@@ -252,14 +254,14 @@ fn hop_limit(build: &mut Build<'_>, family: Family, comparison: Comparison, valu
     Ok(())
 }
 
-fn icmp_type(build: &mut Build<'_>, number: u8, icmp: &Icmp) -> Built {
+fn icmp_type(build: &mut Build<'_>, number: u8, icmp: Icmp) {
     build.within_protocol(number);
     let Negatable { negated, value } = icmp.kind;
     let Some(kind) = value.number else {
         if negated {
             build.never();
         }
-        return Ok(());
+        return;
     };
     match (value.codes, negated) {
         (Interval { first: 0, last: u8::MAX }, _) => {
@@ -275,7 +277,6 @@ fn icmp_type(build: &mut Build<'_>, number: u8, icmp: &Icmp) -> Built {
             build.within(negated, &[kind, first], &[kind, last]);
         }
     }
-    Ok(())
 }
 
 fn address_ranges(build: &mut Build<'_>, iprange: &Iprange) -> Built {
@@ -359,7 +360,7 @@ fn ipv6_types(build: &mut Build<'_>, negated: bool, bits: u16, flags: FibFlags) 
 const FIB_ADDRESS_TYPE: DataType = DataType(40);
 
 /// In IPv4, what the header says; in IPv6, what the kernel counts, since the header leaves itself out.
-fn packet_length(build: &mut Build<'_>, length: &Length) -> Built {
+fn packet_length(build: &mut Build<'_>, length: Length) -> Built {
     let Negatable { negated, value: Interval { first, last } } = length.bytes;
     if build.family("-m length")? == Family::Ipv4 {
         build.network(2, 2);

@@ -85,7 +85,7 @@ pub(super) fn hashlimit(build: &mut Build<'_>, hashlimit: &Hashlimit) -> Built {
     Ok(())
 }
 
-pub(super) fn connections(build: &mut Build<'_>, connlimit: &Connlimit) -> Built {
+pub(super) fn connections(build: &mut Build<'_>, connlimit: Connlimit) -> Built {
     let mut key = Key::new(build);
     key.address(connlimit.side, connlimit.mask, "-m connlimit")?;
     let set = key.set(String::new());

@@ -4,7 +4,7 @@ use iptables_syntax::extension::{Multiport, PortSide, Tcp};
 use iptables_syntax::{Negatable, PortRange};
 use nf_tables::{DataType, Element, Expression, Payload, PayloadBase, Register, Set, SetFlags};
 
-use super::build::{Build, Built, KEY};
+use super::build::{Build, KEY};
 use super::matches::load_tcp_option;
 use crate::packet::protocol;
 use crate::ranges::Ranges;
@@ -12,7 +12,7 @@ use crate::ranges::Ranges;
 /// SCTP's number (IANA).
 pub(super) const SCTP: u8 = 132;
 
-pub(super) fn tcp(build: &mut Build<'_>, tcp: &Tcp) -> Built {
+pub(super) fn tcp(build: &mut Build<'_>, tcp: &Tcp) {
     build.within_protocol(protocol::TCP);
     both(build, tcp.source_ports, tcp.destination_ports);
     if let Some(Negatable { negated, value }) = tcp.flags {
@@ -24,7 +24,6 @@ pub(super) fn tcp(build: &mut Build<'_>, tcp: &Tcp) -> Built {
         load_tcp_option(build, value, 0, 1, true);
         build.is(false, &[u8::from(!negated)]);
     }
-    Ok(())
 }
 
 /// The port that a packet is from and the one that it is to.

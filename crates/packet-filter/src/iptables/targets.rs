@@ -45,11 +45,11 @@ pub(super) fn target(build: &mut Build<'_>, target: &Target) -> Built {
         Target::Dnat(nat) => return translation(build, NatKind::Destination, nat),
         Target::Snat(nat) => return translation(build, NatKind::Source, nat),
         Target::Masquerade(masquerade) => {
-            let (port_min, port_max, flags) = ports(build, masquerade);
+            let (port_min, port_max, flags) = ports(build, *masquerade);
             build.push(Expression::Masquerade(nf_tables::Masquerade { flags, port_min, port_max }));
         }
         Target::Redirect(redirect) => {
-            let (port_min, port_max, flags) = ports(build, redirect);
+            let (port_min, port_max, flags) = ports(build, *redirect);
             build.push(Expression::Redirect(nf_tables::Redirect { port_min, port_max, flags }));
         }
         Target::Notrack => build.push(Expression::Notrack(Notrack {})),
@@ -105,14 +105,13 @@ fn answer(build: &Build<'_>, reject: RejectTarget) -> Result<Reject, Untranslata
     use RejectWith as With;
     let (own, common) = match reject.with {
         With::TcpReset => return Ok(Reject::TcpReset),
-        With::NetUnreachable => (0, Some(IcmpxCode::NoRoute)),
+        With::NetUnreachable | With::NoRoute6 => (0, Some(IcmpxCode::NoRoute)),
         With::HostUnreachable => (1, Some(IcmpxCode::HostUnreachable)),
         With::ProtocolUnreachable => (2, None),
         With::PortUnreachable => (3, Some(IcmpxCode::PortUnreachable)),
         With::NetProhibited => (9, None),
         With::HostProhibited => (10, None),
         With::AdminProhibited => (13, Some(IcmpxCode::AdminProhibited)),
-        With::NoRoute6 => (0, Some(IcmpxCode::NoRoute)),
         With::AdminProhibited6 => (1, Some(IcmpxCode::AdminProhibited)),
         With::AddressUnreachable6 => (3, Some(IcmpxCode::HostUnreachable)),
         With::PortUnreachable6 => (4, Some(IcmpxCode::PortUnreachable)),
@@ -220,7 +219,7 @@ fn flags<const N: usize>(flags: [(bool, NatFlags); N]) -> NatFlags {
 }
 
 /// Loads the ports of `--to-ports`.
-fn ports(build: &mut Build<'_>, to: &Masquerade) -> (Option<Register>, Option<Register>, NatFlags) {
+fn ports(build: &mut Build<'_>, to: Masquerade) -> (Option<Register>, Option<Register>, NatFlags) {
     let (mut first_in, mut last_in) = (None, None);
     if let Some(Interval { first, last }) = to.ports {
         build.push(Expression::Immediate(Immediate::value(Register::R1, first.to_be_bytes())));

@@ -71,7 +71,7 @@ pub fn walk(v4: Option<&Save>, v6: Option<&Save>, way: &[Hook], packet: &Packet)
                 match outcome {
                     Outcome::Accepted => add(&mut worlds, world),
                     Outcome::Dropped | Outcome::Rejected(_) | Outcome::Queued => {
-                        ended.push((outcome, world.main))
+                        ended.push((outcome, world.main));
                     }
                 }
             }
@@ -135,7 +135,7 @@ impl World {
         self.packet.published_from.get_or_insert(original);
     }
 
-    fn to_port(&mut self, ports: Option<PortRange>) {
+    fn change_port(&mut self, ports: Option<PortRange>) {
         let Some(ports) = ports else { return };
         if let Payload::Tcp { destination, .. } | Payload::Udp { destination, .. } = &mut self.packet.payload
         {
@@ -158,7 +158,7 @@ impl World {
         }
         match nat.ports {
             Some(ports) if ports.base.is_some() => self.hide(Field::DestinationPort),
-            ports => self.to_port(ports.map(|ports| ports.range)),
+            ports => self.change_port(ports.map(|ports| ports.range)),
         }
     }
 }
@@ -260,7 +260,7 @@ impl<'a> Walk<'_, 'a> {
 /// Changes the packet as the target does, and gives where it goes.
 fn happens(target: &Target, world: &mut World) -> Next {
     match target {
-        Target::Accept => Next::End(Outcome::Accepted),
+        Target::Accept | Target::Snat(_) | Target::Masquerade(_) => Next::End(Outcome::Accepted),
         Target::Drop => Next::End(Outcome::Dropped),
         Target::Reject(reject) => Next::End(Outcome::Rejected(reject.with)),
         Target::Queue => Next::End(Outcome::Queued),
@@ -297,10 +297,9 @@ fn happens(target: &Target, world: &mut World) -> Next {
         Target::Redirect(to) => {
             world.published();
             world.hide(Field::Destination);
-            world.to_port(to.ports);
+            world.change_port(to.ports);
             Next::End(Outcome::Accepted)
         }
-        Target::Snat(_) | Target::Masquerade(_) => Next::End(Outcome::Accepted),
         Target::Ttl(change) | Target::Hl(change) => {
             let now = &mut world.packet.hop_limit;
             *now = match *change {

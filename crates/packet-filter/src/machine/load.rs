@@ -97,7 +97,7 @@ impl<F: Facts> Walk<'_, '_, F> {
             CtKey::L3Protocol => self.store_field(registers, ct.dreg, Field::Family)?,
             // What is related may be an error about a flow of another protocol.
             CtKey::Protocol if state != Some(State::Related.bit()) => {
-                self.store_field(registers, ct.dreg, Field::Protocol)?
+                self.store_field(registers, ct.dreg, Field::Protocol)?;
             }
             CtKey::Status => match self.is_published()? {
                 Some(published) => {
@@ -244,4 +244,4 @@ impl<F: Facts> Walk<'_, '_, F> {
 }
 
 /// [`DNAT`] as it stands in a register.
-const IPS_DST_NAT: u32 = DNAT as u32;
+const IPS_DST_NAT: u32 = 0x20;

@@ -21,6 +21,10 @@ pub(crate) enum Flavour {
 /// Ports that rules tell apart.
 pub(crate) const PORTS: [u16; 14] = [1, 9, 22, 53, 79, 80, 81, 443, 1000, 7999, 8000, 8010, 8011, 60_000];
 
+/// Ports that packets are sent on to, and never to at first: a translation that changes nothing leaves no trace in the
+/// kernel, of which the machine knows nothing.
+const TRANSLATED: [u16; 2] = [2222, 8100];
+
 /// The host's own addresses, as in `support`.
 const HOST: [&str; 2] = ["192.0.2.1", "2001:db8::1"];
 
@@ -118,7 +122,7 @@ impl Maker<'_> {
     }
 
     fn port(&mut self) -> u16 {
-        self.dice.pick(&PORTS)
+        if chance(self.dice, 12) { self.dice.pick(&TRANSLATED) } else { self.dice.pick(&PORTS) }
     }
 
     fn ports(&mut self) -> String {
@@ -262,7 +266,14 @@ impl Maker<'_> {
 
     fn matched(&mut self, chain: &str) -> String {
         let not = self.not();
-        match self.dice.roll(26) {
+        // Before connection tracking, the kernel knows no state; a packet of the machine has its own from the beginning.
+        let roll = match self.dice.roll(26) {
+            0..=6 if self.table == "raw" && self.flavour == Flavour::Loadable => 7,
+            // Between the first hook and that of forwarding it counts down, which a judge can tell for one of them.
+            12 | 13 if self.table != "filter" && self.flavour == Flavour::Loadable => 7,
+            roll => roll,
+        };
+        match roll {
             0..=4 => {
                 let states = self.one(&[
                     "NEW",
@@ -386,9 +397,9 @@ impl Maker<'_> {
                         write!(rule, " -d {host}").unwrap();
                     }
                     match self.dice.roll(3) {
-                        0 => format!("DNAT --to-destination {spelled}:{}", self.port()),
-                        1 => format!("REDIRECT --to-ports {}", self.port()),
-                        _ => format!("DNAT --to-destination {spelled}:8000-8010"),
+                        0 => format!("DNAT --to-destination {spelled}:{}", self.dice.pick(&TRANSLATED)),
+                        1 => format!("REDIRECT --to-ports {}", self.dice.pick(&TRANSLATED)),
+                        _ => format!("DNAT --to-destination {spelled}:8100-8110"),
                     }
                 }
                 ("POSTROUTING", _) if any => self.one(&["MASQUERADE", "ACCEPT"]),
