@@ -1,4 +1,4 @@
-//! The workspace's own tasks: `cargo xtask test | lint | deny | dist | generate | bench`.
+//! The workspace's own tasks: `cargo xtask test | lint | deny | dist | generate | bench | fuzz`.
 //!
 //! What a continuous integration run does is here and not in its script, so that a person can do the same.
 #![allow(
@@ -11,6 +11,7 @@
 mod bench;
 mod budget;
 mod dist;
+mod fuzz;
 mod generate;
 mod links;
 mod lint;
@@ -27,6 +28,7 @@ cargo xtask deny                     licences, bans, sources (installs cargo-den
 cargo xtask generate [--check]       files made from the program: policy schema, control reference, the README's capture
 cargo xtask dist [--target T]        the static binary, and its size
 cargo xtask bench audit|firewall     ratios beside the peers, in one run
+cargo xtask fuzz kernel [N [SEED]]   N random packets (100,000) through random rulesets, decided by us and by the kernel
 ";
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["dist"] => dist::run(dist::DEFAULT_TARGET),
         ["dist", "--target", target] => dist::run(target),
         ["bench", what] => bench::run(what),
+        ["fuzz", "kernel", rest @ ..] => fuzz::kernel(rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -7,6 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// The release of Debian whose iptables it is, on whatever machine: 1.8.9.
+const RELEASE: &str = "bookworm";
+
 /// The directory of the `.t` files, or why it is not there.
 pub(crate) fn extensions() -> Result<PathBuf, String> {
     let tree = match std::env::var_os("IPTABLES_SOURCE") {
@@ -17,7 +20,7 @@ pub(crate) fn extensions() -> Result<PathBuf, String> {
     if extensions.is_dir() { Ok(extensions) } else { Err(format!("no extensions in {}", tree.display())) }
 }
 
-/// The unpacked source package of the release that this machine runs.
+/// The unpacked source package.
 fn fetched() -> Result<PathBuf, String> {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("iptables-source");
     if let Some(tree) = unpacked(&place) {
@@ -27,7 +30,7 @@ fn fetched() -> Result<PathBuf, String> {
     for directory in ["lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(apt.join(directory)).map_err(|error| error.to_string())?;
     }
-    let list = format!("deb-src {} {} main\n", mirror()?, release()?);
+    let list = format!("deb-src {} {RELEASE} main\n", mirror()?);
     fs::write(apt.join("sources.list"), list).map_err(|error| error.to_string())?;
     let options = [
         format!("Dir::Etc::sourcelist={}", apt.join("sources.list").display()),
@@ -66,12 +69,6 @@ fn mirror() -> Result<String, String> {
     let sites = run(Command::new("apt-get").args(["indextargets", "--format", "$(SITE)"]))?;
     let debian = sites.lines().map(|site| site.trim_end_matches('/')).find(|site| site.ends_with("/debian"));
     debian.map(str::to_owned).ok_or_else(|| "apt knows no Debian mirror".to_owned())
-}
-
-fn release() -> Result<String, String> {
-    let text = fs::read_to_string("/etc/os-release").map_err(|error| error.to_string())?;
-    let name = text.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
-    name.map(str::to_owned).ok_or_else(|| "the release has no name".to_owned())
 }
 
 fn run(command: &mut Command) -> Result<String, String> {
