@@ -7,6 +7,7 @@ use policy::Policy;
 
 use crate::cli::{BARE_POLICY, Global, POLICY};
 use crate::error::{Failure, usage};
+use crate::import;
 use crate::output::Output;
 use crate::suggest::{Asked, Suggestion, suggest};
 
@@ -81,7 +82,7 @@ impl Context {
             let facts = collect(host, Some(&policy));
             return Ok(Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) });
         }
-        let subject = self.suggested(collect(host, None));
+        let subject = self.suggested(collect(host, None), Some(host));
         // What a suggested administrator owns was not asked for the first time.
         let facts = if subject.policy.admins.is_empty() {
             subject.facts
@@ -98,13 +99,17 @@ impl Context {
     pub(crate) fn with_facts(&self, facts: Facts) -> Result<Subject, Failure> {
         Ok(match self.policy()? {
             Some(policy) => Subject { facts, policy, origin: Origin::File(self.policy_file.clone()) },
-            None => self.suggested(facts),
+            None => self.suggested(facts, None),
         })
     }
 
     /// The policy that fits the facts, and says so.
-    fn suggested(&self, facts: Facts) -> Subject {
-        let Suggestion { policy, notes, .. } = suggest(&facts, &Asked::default());
+    fn suggested(&self, facts: Facts, host: Option<&dyn Host>) -> Subject {
+        let mut suggestion = suggest(&facts, &Asked::default());
+        if let Some(host) = host {
+            import::adopt(host, &facts, &mut suggestion);
+        }
+        let Suggestion { policy, notes, .. } = suggestion;
         let missing = self.policy_file.display();
         self.output
             .note(&format!("There is no {missing}: this uses the policy that `gabion init` would write."));

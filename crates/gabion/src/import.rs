@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use firewall_import::{FIREWALLD_FILES, FIREWALLD_FOLDERS, Imported, Options, UFW_FILES};
-use host::facts::IptablesVariant;
+use firewall_import::{FIREWALLD_FILES, FIREWALLD_FOLDERS, Fate, Imported, Options, UFW_FILES};
+use host::facts::{IptablesSave, IptablesVariant};
 use host::{Facts, Host, Query};
 use iptables_syntax::{Family, Mode, Rule, Save, parse_save};
 use packet_filter::{FilterPolicy, compile};
-use policy::Policy;
+use policy::{Allow, Firewall, Policy};
 
 use crate::error::{Failure, usage};
+use crate::suggest::Suggestion;
 
 /// Imports files of `iptables-save` and `ip6tables-save`, each with its name and text.
 ///
@@ -114,4 +115,75 @@ pub(crate) fn proof(imported: &Imported, facts: &Facts) -> Result<firewall_impor
     let filter: FilterPolicy =
         controls::filter::filter_policy(&policy, facts).map_err(|error| error.to_string())?;
     firewall_import::prove(imported, compile(&filter).table()).map_err(|error| error.to_string())
+}
+
+/// Puts what the host's own firewall lets in into a suggested policy, where there is one that is in use.
+pub(crate) fn adopt(host: &dyn Host, facts: &Facts, suggestion: &mut Suggestion) {
+    let managers = facts.firewall.managers.known().map(Vec::as_slice).unwrap_or_default();
+    let in_use = |start: &str| managers.iter().find(|manager| manager.name.starts_with(start));
+    let found = [
+        ("ufw", "--ufw"),
+        ("firewalld", "--firewalld"),
+        ("netfilter-persistent", "--live"),
+        ("iptables", "--live"),
+    ]
+    .into_iter()
+    .find_map(|(start, option)| in_use(start).map(|manager| (manager.name.clone(), start, option)));
+    let Some((name, start, option)) = found else { return };
+    let imported = match start {
+        "ufw" => ufw(host, facts),
+        "firewalld" => firewalld(host, facts),
+        _ => loaded(facts),
+    };
+    let Suggestion { policy, notes, .. } = suggestion;
+    let adopted = imported.map_err(|failure| failure.to_string()).and_then(|imported| {
+        let firewall = with_suggested(imported.firewall.clone(), &policy.firewall);
+        let candidate = Policy { firewall, ..policy.clone() };
+        controls::filter::filter_policy(&candidate, facts).map_err(|error| error.to_string())?;
+        Ok((imported, candidate))
+    });
+    match adopted {
+        Ok((imported, candidate)) => {
+            *policy = candidate;
+            let to_read =
+                imported.lines.iter().filter(|line| line.fates.iter().any(Fate::needs_reading)).count();
+            notes.push(format!(
+                "{name}: what it lets in is in the policy; {to_read} of its {} lines are not as they were: `gabion firewall import {option}` lists them",
+                imported.lines.len()
+            ));
+            notes.extend(imported.notes);
+        }
+        Err(why) => notes.push(format!("{name}: its rules were not taken over: {why}")),
+    }
+}
+
+/// The rules of iptables as they were found loaded.
+fn loaded(facts: &Facts) -> Result<Imported, Failure> {
+    let all = facts.firewall.iptables_saves.known().map(Vec::as_slice).unwrap_or_default();
+    let has_rules = |save: &&IptablesSave| save.text.lines().any(|line| line.starts_with("-A "));
+    let variant = all.iter().find(has_rules).map(|save| save.variant);
+    let texts: Vec<(Family, String, Vec<u8>)> = all
+        .iter()
+        .filter(|save| Some(save.variant) == variant)
+        .map(|save| {
+            let (family, name) =
+                if save.ipv6 { (Family::Ipv6, "ip6tables-save") } else { (Family::Ipv4, "iptables-save") };
+            (family, name.to_owned(), save.text.clone().into_bytes())
+        })
+        .collect();
+    if texts.is_empty() {
+        return Err(usage("no rules of iptables are loaded", ""));
+    }
+    saves(&texts, facts)
+}
+
+/// What was imported, and of what was suggested the way in by SSH and what containers need.
+fn with_suggested(mut imported: Firewall, suggested: &Firewall) -> Firewall {
+    let names_ssh = |allow: &Allow| allow.service.iter().any(|name| name == "ssh");
+    if !imported.allow.iter().any(names_ssh) {
+        imported.allow.extend(suggested.allow.iter().filter(|allow| names_ssh(allow)).cloned());
+    }
+    imported.allow.extend(suggested.allow.iter().filter(|allow| allow.service.is_empty()).cloned());
+    imported.forward.extend(suggested.forward.iter().cloned());
+    imported
 }

@@ -8,12 +8,15 @@ use crate::cli;
 use crate::context::{Context, collect, read_capped};
 use crate::error::{Failure, usage};
 use crate::exit::Exit;
+use crate::import;
 use crate::suggest::{Asked, suggest};
 
 pub(crate) fn run(context: &Context, options: &cli::Init) -> Result<Exit, Failure> {
     let asked = Asked { names: options.admin.clone(), keys: read_keys(&options.key)? };
-    let facts = collect(&Live::open()?, None);
-    let suggestion = suggest(&facts, &asked);
+    let live = Live::open()?;
+    let facts = collect(&live, None);
+    let mut suggestion = suggest(&facts, &asked);
+    import::adopt(&live, &facts, &mut suggestion);
     let text = policy::write::to_toml(&suggestion.policy, &suggestion.hints);
     // What is written must be readable: a name or key that was given on the command line is checked here.
     policy::parse(&text, &context.policy_file)?;

@@ -36,7 +36,7 @@ pub(super) fn run(context: &Context, options: &ImportFirewall) -> Result<Exit, F
         match &proof {
             Ok(proof) => context.output.note(proof.to_string().trim_end()),
             Err(why) => {
-                context.output.note(&format!("The policy was not compared with the old rules: {why}"))
+                context.output.note(&format!("The policy was not compared with the old rules: {why}"));
             }
         }
     }
