@@ -70,7 +70,7 @@ pub(crate) struct Word<'a>(pub(crate) &'a str);
 impl Display for Word<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let odd = |letter: char| letter.is_ascii_whitespace() || "\"\\'".contains(letter);
-        if self.0.is_empty() || self.0.contains(odd) {
+        if matches!(self.0, "" | "!") || self.0.contains(odd) {
             quoted(f, self.0, "\"\\'")
         } else {
             f.write_str(self.0)

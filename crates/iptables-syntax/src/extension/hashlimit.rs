@@ -170,14 +170,18 @@ fn read(args: &Args<'_>) -> Result<Match, Failure> {
     })))
 }
 
-/// `10mb/s`.
+/// `10mb/s`; less than 16 bytes could not be told from none.
 fn byte_rate(args: &Args<'_>, used: &Used) -> Result<Option<ByteRate>, Failure> {
     let text = args.text(used);
-    let Some(end) = text.find("b/s").filter(|end| *end > 0) else { return Ok(None) };
-    let bytes =
-        leading(text).and_then(|(bytes, _)| bytes.checked_mul(factor(text.as_bytes().get(end - 1).copied())));
-    let bytes = bytes.filter(|bytes| *bytes > 0 && *bytes <= u64::from(u32::MAX) * 16);
-    let bytes = args.require(used, bytes, "bytes in each second, such as 512kb/s")?;
+    if !text.contains("b/s") {
+        return Ok(None);
+    }
+    let bytes = leading(text).and_then(|(bytes, rest)| match rest {
+        "b/s" | "kb/s" | "mb/s" => bytes.checked_mul(factor(rest.bytes().next())),
+        _ => None,
+    });
+    let bytes = bytes.filter(|bytes| (16..=u64::from(u32::MAX) * 16).contains(bytes));
+    let bytes = args.require(used, bytes, "at least 16 bytes in each second, such as 512kb/s")?;
     Ok(Some(ByteRate { cost: cost(bytes) }))
 }
 
