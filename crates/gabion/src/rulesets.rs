@@ -38,7 +38,7 @@ impl Rulesets {
         match firewall::legacy(&Live::open()?) {
             Ok(legacy) => legacy.iter().for_each(|legacy| rulesets.add_legacy(legacy)),
             Err(why) => {
-                rulesets.unread.push(format!("whether the legacy x_tables are in use is not known: {why}"))
+                rulesets.unread.push(format!("whether the legacy x_tables are in use is not known: {why}"));
             }
         }
         Ok(rulesets)

@@ -288,17 +288,15 @@ impl Walk<'_> {
             Some(comment) => Key::Comment(comment.clone()),
             None => Key::Rule(chain.to_owned(), nth),
         };
-        let at = match self.at.get(&key) {
-            Some(&at) => at,
-            None => {
-                let mut line = new_line(self.dump, rule, comment.as_deref());
-                // What is forwarded to such an entry was sent there by a NAT rule: the policy has no other way for it.
-                if self.is_forward && chain.starts_with("allow-") {
-                    line.what.push_str(", as a container's published port");
-                }
-                self.insert(key, line)
+        let known = self.at.get(&key).copied();
+        let at = known.unwrap_or_else(|| {
+            let mut line = new_line(self.dump, rule, comment.as_deref());
+            // What is forwarded to such an entry was sent there by a NAT rule: the policy has no other way for it.
+            if self.is_forward && chain.starts_with("allow-") {
+                line.what.push_str(", as a container's published port");
             }
-        };
+            self.insert(key, line)
+        });
         self.cursor = self.cursor.max(Some(at));
         let line = &mut self.lines[at];
         line.ipv4 |= reach.ipv4;

@@ -154,7 +154,7 @@ pub fn text(explanation: &Explanation, view: View) -> String {
     match &explanation.decided_by {
         Decider::Rule(rule) => write_rule(&mut page, "by", rule),
         Decider::Policy(chain) => {
-            page.entry(2, 7, "by", Tone::Quiet, &format!("the policy of {chain}: no rule of it decided"))
+            page.entry(2, 7, "by", Tone::Quiet, &format!("the policy of {chain}: no rule of it decided"));
         }
         Decider::Nobody => page.entry(2, 7, "by", Tone::Quiet, "no rule: none sees such packets"),
     }
