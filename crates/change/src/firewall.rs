@@ -68,6 +68,27 @@ pub fn load_saved_iptables(text: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// What loading the saved rules of iptables would change now, line by line as iptables-restore reads it, each with its
+/// program; nothing where the kernel has them.
+///
+/// # Errors
+/// The saved rules cannot be read, or the host's iptables-save does not answer.
+pub fn iptables_drift(text: &[u8]) -> Result<Vec<String>> {
+    let saved: SavedIptables =
+        serde_json::from_slice(text).map_err(|error| Error::Iptables(error.to_string()))?;
+    let root = Root::live()?;
+    let mut lines = Vec::new();
+    for (program, ipv6, text) in [("iptables", false, &saved.v4), ("ip6tables", true, &saved.v6)] {
+        let question = Program::SaveIptables { variant: saved.variant, ipv6, counters: false };
+        let now = Save::parse(&question.run(&root, None, b"")?.stdout).map_err(Error::Iptables)?;
+        let ours = Save::parse(text).map_err(Error::Iptables)?;
+        let needed = edit(&now, &with_ours(&now, Some(&ours))).unwrap_or_default();
+        let changes = needed.lines().filter(|line| line.starts_with(['-', ':']));
+        lines.extend(changes.map(|line| format!("{program} {line}")));
+    }
+    Ok(lines)
+}
+
 /// Loads what is not there yet; how many families that were.
 fn load_iptables(root: &Root, saved: &SavedIptables) -> Result<usize> {
     let mut edits = Vec::new();

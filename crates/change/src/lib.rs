@@ -67,7 +67,7 @@ pub use clock::Moment;
 pub use confirm::{Confirmation, Refusal, confirm, pending};
 pub use engine::{About, Confirm, Outcome, Progress, Transaction};
 pub use error::{Error, Result};
-pub use firewall::{load_saved as load_saved_firewall, load_saved_iptables};
+pub use firewall::{iptables_drift, load_saved as load_saved_firewall, load_saved_iptables};
 pub use history::{Past, history, plan_of};
 pub use journal::{Because, NotATransactionId, State, TRANSACTIONS, TransactionId};
 pub use recover::{Recovered, Recovery, recover, recover_at_boot, settle_boot};

@@ -60,6 +60,8 @@ pub enum Kind {
     ElementAdded,
     /// Named objects are others.
     ObjectChanged,
+    /// The rules of ours among those of iptables are others.
+    IptablesChanged,
     /// IPv4 packets get in that were refused.
     Ipv4Open,
     /// IPv6 packets get in that were refused.
@@ -122,7 +124,7 @@ pub fn drift(seen: &Seen<'_>) -> Vec<Drift> {
         Some(live) => ours(&mut found, seen.applied, live),
     }
     opened(&mut found, seen);
-    others(&mut found, seen);
+    unknown_others(&mut found, seen.tables, seen.known);
     found
 }
 
@@ -145,6 +147,7 @@ impl Kind {
             | Self::ElementGone
             | Self::ElementAdded
             | Self::ObjectChanged
+            | Self::IptablesChanged
             | Self::Ipv4Open
             | Self::Ipv6Open
             | Self::ForwardOpen => true,
@@ -412,14 +415,28 @@ pub fn effects_of_others(tables: &[TableDump]) -> BTreeSet<String> {
     chains.iter().flat_map(|chain| chain.effects.iter().map(|(effect, _)| name_of(chain, *effect))).collect()
 }
 
+/// What others do beside the rules of ours that stand among those of iptables.
+#[must_use]
+pub fn drift_beside_iptables(tables: &[TableDump], known: &BTreeSet<String>) -> Vec<Drift> {
+    let has_ours =
+        |dump: &TableDump| dump.chains.iter().any(|chain| chain.chain.name.starts_with(OURS_IN_IPTABLES));
+    let others: Vec<TableDump> = tables.iter().filter(|dump| !has_ours(dump)).cloned().collect();
+    let mut found = Vec::new();
+    unknown_others(&mut found, &others, known);
+    found
+}
+
+/// How the names of our own chains among those of iptables begin.
+const OURS_IN_IPTABLES: &str = "gabion-";
+
 fn name_of(chain: &ForeignChain, effect: Effect) -> String {
     format!("{} {} at {}: {}", chain.table, chain.chain, chain.hook, effect.words())
 }
 
-fn others(found: &mut Vec<Drift>, seen: &Seen<'_>) {
-    for chain in foreign_chains(seen.tables) {
+fn unknown_others(found: &mut Vec<Drift>, tables: &[TableDump], known: &BTreeSet<String>) {
+    for chain in foreign_chains(tables) {
         for (effect, by) in
-            chain.effects.iter().filter(|(effect, _)| !seen.known.contains(&name_of(&chain, *effect)))
+            chain.effects.iter().filter(|(effect, _)| !known.contains(&name_of(&chain, *effect)))
         {
             let kind = match effect {
                 Effect::Refuses => Kind::ForeignRefuses,

@@ -270,7 +270,8 @@ const TABLES: [(&str, &str); 11] = [
     ("shorewall", "Shorewall"),
 ];
 
-const CHAINS: [(&str, &str); 13] = [
+const CHAINS: [(&str, &str); 14] = [
+    ("gabion-", "gabion"),
     ("ufw-", "ufw"),
     ("ufw6-", "ufw"),
     ("DOCKER", "Docker"),

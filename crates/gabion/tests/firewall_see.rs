@@ -8,7 +8,9 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use hosts::{INSTALLED, PROGRAM, admin_key, harden};
-use lab::{Connect, HOST_V4, HOST_V6, Host, Lab, OUTSIDE_V4, OUTSIDE_V6, Output, Transport, Tree, User};
+use lab::{
+    Connect, HOST_V4, HOST_V6, Host, Lab, Layer, OUTSIDE_V4, OUTSIDE_V6, Output, Transport, Tree, User,
+};
 use serde_json::Value;
 
 /// The program under another name, so that status can be asked where the installed one is missing.
@@ -410,4 +412,31 @@ fn what_is_explained_is_what_happens() {
     assert_eq!(json(&host, &saved)["verdict"], "rejected");
     let finding = gabion(&host, &["explain", "sh1"]).unwrap().stdout;
     assert!(finding.starts_with("SH1  "), "{finding}");
+}
+
+#[test]
+fn our_rules_among_those_of_iptables_are_looked_at_too() {
+    if let Err(error) = Lab::require() {
+        return lab::skip(&error.to_string());
+    }
+    let tree = Tree::bookworm().unwrap();
+    let layer = Layer::of(&tree, &["iptables-persistent"]).unwrap();
+    let policy = hosts::policy() + "\n[firewall]\nbackend = \"iptables\"\n";
+    let host = hosts::stock(&tree)
+        .packages(&layer)
+        .program(PROGRAM, SPARE)
+        .file("/etc/gabion/policy.toml", policy)
+        .boot()
+        .unwrap();
+    harden(&host);
+    let clean = gabion(&host, &["firewall", "status"]);
+    assert_eq!(clean.status, 0, "{}", clean.stdout);
+    let shown = gabion(&host, &["firewall", "show"]).unwrap().stdout;
+    assert!(shown.starts_with("Gabion's rules stand among those of iptables"), "{shown}");
+    host.run(&["ip6tables", "-F", "INPUT"]).unwrap().unwrap();
+    let status = json(&host, &["firewall", "status"]);
+    assert_eq!(drift_of(&status), ["iptables-changed"], "{status:#}");
+    assert!(status.to_string().contains("ip6tables "), "{status:#}");
+    gabion(&host, &["firewall", "load"]).unwrap();
+    assert_eq!(gabion(&host, &["firewall", "status"]).status, 0);
 }

@@ -105,6 +105,11 @@ pub fn text(shown: &Shown<'_>, view: View) -> String {
     let mut page = Page::new(view);
     match own(shown.tables) {
         Some(dump) => write_own(&mut page, dump, shown),
+        None if shown.chain.is_none() && among_iptables(shown) => page.paragraph(
+            0,
+            Tone::Plain,
+            "Gabion's rules stand among those of iptables, in the chains gabion-*: `--all` shows them.",
+        ),
         None if shown.chain.is_none() => {
             page.paragraph(
                 0,
@@ -122,6 +127,14 @@ pub fn text(shown: &Shown<'_>, view: View) -> String {
     write_foreign(&mut page, shown);
     shown.legacy.iter().for_each(|legacy| write_legacy(&mut page, legacy, shown));
     page.finish()
+}
+
+/// Whether our rules stand in chains of iptables, where the policy has them there.
+fn among_iptables(shown: &Shown<'_>) -> bool {
+    let chains = shown.tables.iter().flat_map(|dump| &dump.chains);
+    let legacy = shown.legacy.iter().filter_map(|legacy| legacy.rules.as_ref().ok());
+    chains.into_iter().any(|chain| chain.chain.name.starts_with("gabion-"))
+        || legacy.into_iter().any(|rules| rules.lines().any(|line| line.starts_with(":gabion-")))
 }
 
 fn write_own(page: &mut Page, dump: &TableDump, shown: &Shown<'_>) {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use change::action::Action;
 use change::firewall_state::{self, Applied, Scene};
 use change::{Past, Root, State};
-use controls::drift::{BOOT_LINKS, Drift, Kind, Seen, drift, effects_of_others};
+use controls::drift::{BOOT_LINKS, Drift, Kind, Seen, drift, drift_beside_iptables, effects_of_others};
 use host::{Fact, Host, Live};
 use nf_tables::monitor::Monitor;
 use nf_tables::{Connection, TableDump};
@@ -91,7 +91,9 @@ fn look() -> Result<Status, Failure> {
         None => read(&mut connection, scene)?,
     };
     let mut drift = tables.drift;
-    beside_the_tables(&mut drift, &Live::open()?);
+    // A host whose own rules stand among the legacy ones has been told of those.
+    let with_iptables = Path::new(change::plan::SAVED_IPTABLES).exists();
+    beside_the_tables(&mut drift, &Live::open()?, with_iptables);
     let as_applied = drift.is_empty() && tables.applied.is_some();
     let generation = Some(tables.generation);
     let check = Check { generation, unmoved: is_unmoved, generation_us, total_us: micros(begun) };
@@ -109,6 +111,12 @@ struct Tables {
 fn read(connection: &mut Connection, scene: Scene) -> Result<Tables, Failure> {
     let mut drift = Vec::new();
     let ruleset = connection.dump_ruleset().map_err(kernel)?;
+    if let Ok(rules) = std::fs::read(change::plan::SAVED_IPTABLES) {
+        let applied = beside_others(&mut drift, &ruleset.tables, &rules)?;
+        // Rules of iptables may have no generation: they are read every time.
+        firewall_state::forget_checked();
+        return Ok(Tables { generation: ruleset.generation, applied: Some(applied), drift });
+    }
     let applied = compared(&mut drift, &ruleset.tables)?;
     match &applied {
         Some(applied) if drift.is_empty() => {
@@ -124,13 +132,36 @@ fn micros(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The tables beside the ruleset that was applied; gives who applied it, where anybody did.
-fn compared(found: &mut Vec<Drift>, tables: &[TableDump]) -> Result<Option<Applied>, Failure> {
-    let known = firewall_state::known_effects().unwrap_or_else(|error| {
+/// Our rules among those of iptables, on a host that loads them so.
+fn beside_others(found: &mut Vec<Drift>, tables: &[TableDump], rules: &[u8]) -> Result<Applied, Failure> {
+    match change::iptables_drift(rules) {
+        Ok(lines) if lines.is_empty() => {}
+        Ok(lines) => {
+            let what = "our rules of iptables are not as they were applied; to have them again would take";
+            found.push(Drift::new(Kind::IptablesChanged, what, lines));
+        }
+        Err(error) => {
+            let what = "whether iptables has our rules is not known";
+            found.push(Drift::new(Kind::Unknown, what, [error.to_string()]));
+        }
+    }
+    let known = known(found);
+    found.extend(drift_beside_iptables(tables, &known));
+    Ok(newest(|action| matches!(action, Action::EditIptables { .. }).then_some(()))?
+        .map_or_else(Applied::default, |(applied, ())| applied))
+}
+
+fn known(found: &mut Vec<Drift>) -> BTreeSet<String> {
+    firewall_state::known_effects().unwrap_or_else(|error| {
         let what = "what others are known to do could not be read";
         found.push(Drift::new(Kind::Unknown, what, [error.to_string()]));
         BTreeSet::new()
-    });
+    })
+}
+
+/// The tables beside the ruleset that was applied; gives who applied it, where anybody did.
+fn compared(found: &mut Vec<Drift>, tables: &[TableDump]) -> Result<Option<Applied>, Failure> {
+    let known = known(found);
     let (journalled, saved) = (journalled()?, saved());
     let (applied, ruleset) = match (journalled, saved) {
         (Some((applied, journalled)), Ok(saved)) => {
@@ -161,21 +192,26 @@ fn compared(found: &mut Vec<Drift>, tables: &[TableDump]) -> Result<Option<Appli
 
 /// The newest transaction in force that loaded a ruleset.
 fn journalled() -> Result<Option<(Applied, Compiled)>, Failure> {
+    newest(|action| match action {
+        Action::LoadFirewall { ruleset, .. } => Some(*ruleset),
+        _ => None,
+    })
+}
+
+/// The newest transaction in force that holds such an action, and what is asked of that.
+fn newest<T>(of: impl Fn(Action) -> Option<T>) -> Result<Option<(Applied, T)>, Failure> {
     let root = Root::live()?;
     let past = change::history(&root)?;
     for past in past.into_iter().rev().filter(in_force) {
         let Ok(plan) = change::plan_of(&root, &past.id) else { continue };
-        let ruleset = plan.steps.into_iter().find_map(|step| match step.action {
-            Action::LoadFirewall { ruleset, .. } => Some(*ruleset),
-            _ => None,
-        });
-        if let Some(ruleset) = ruleset {
+        let found = plan.steps.into_iter().find_map(|step| of(step.action));
+        if let Some(found) = found {
             let applied = Applied {
                 transaction: Some(past.id.to_string()),
                 at: past.began.map(|moment| moment.wall),
                 by: Some(past.about.who).filter(|who| !who.is_empty()),
             };
-            return Ok(Some((applied, ruleset)));
+            return Ok(Some((applied, found)));
         }
     }
     Ok(None)
@@ -195,9 +231,9 @@ fn saved() -> Result<Compiled, String> {
 }
 
 /// What counts and has no generation: the legacy tables, and what loads ours at boot.
-fn beside_the_tables(found: &mut Vec<Drift>, live: &Live) {
+fn beside_the_tables(found: &mut Vec<Drift>, live: &Live, with_iptables: bool) {
     match host::legacy_tables() {
-        Fact::Known(tables) if tables.is_empty() => {}
+        Fact::Known(tables) if tables.is_empty() || with_iptables => {}
         Fact::Known(tables) => {
             let what =
                 "rules of the legacy x_tables are in use, which run beside ours and can refuse packets";
