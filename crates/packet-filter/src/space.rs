@@ -22,6 +22,7 @@ pub(crate) mod explore;
 pub(crate) mod fields;
 mod lookup;
 mod probe;
+mod reach;
 pub(crate) mod registers;
 mod rule;
 mod shadowed;
@@ -30,6 +31,7 @@ mod tests;
 pub(crate) mod walk;
 
 pub use compare::{Assumption, Comparison, Parting, compare_rulesets};
+pub use reach::{Certainty, IpFamily, Reach, reach};
 pub use shadowed::{HIDERS, Shadow, Shadowed, shadowed};
 
 use bdd::{Arena, Bdd};
@@ -394,6 +396,7 @@ impl Space {
         }
     }
 
+    #[cfg(test)]
     /// Whether the packet is in the set, where what is not known is as `opaque` says.
     pub(crate) fn contains(&self, set: Bdd, packet: &Packet, opaque: impl Fn(u32) -> bool) -> bool {
         use crate::facts::Facts as _;

@@ -279,6 +279,7 @@ impl Arena {
         found
     }
 
+    #[cfg(test)]
     /// Whether a set that gives each variable this value is the set's.
     pub(crate) fn contains(&self, mut set: Bdd, value: impl Fn(u32) -> bool) -> bool {
         while !set.is_constant() {

@@ -16,7 +16,7 @@ use proptest::sample::select;
 use super::bdd::Bdd;
 use super::fields::{AskedNames, Layout};
 use super::walk::{Regions, walk};
-use super::{Space, compare_rulesets, shadowed};
+use super::{Certainty, IpFamily, Reach, Space, compare_rulesets, reach, shadowed};
 use crate::decide::{Machine, Verdict, verdict};
 use crate::facts::{Facts, Field, Need};
 use crate::machine::Cause;
@@ -485,6 +485,40 @@ fn packet() -> impl Strategy<Value = Packet> {
     )
 }
 
+/// Whether a row is about the packet.
+fn speaks_of(row: &Reach, packet: &Packet) -> bool {
+    let (source, destination) = (packet.addresses.source(), packet.addresses.destination());
+    let number = packet.payload.protocol();
+    let value = match packet.payload {
+        Payload::Tcp { destination, .. } | Payload::Udp { destination, .. } => Some(destination),
+        Payload::Icmp { kind, .. } | Payload::Icmpv6 { kind, .. } => Some(u16::from(kind)),
+        Payload::Other(_) => None,
+    };
+    let within = |text: &str, value: u16| {
+        let (first, last) = text.split_once('-').unwrap_or((text, text));
+        first.parse::<u16>().unwrap() <= value && value <= last.parse::<u16>().unwrap()
+    };
+    let is_service = |text: &String| match text.split_once('/').unwrap_or((text, "0-65535")) {
+        (name, values) if ["tcp", "udp", "icmp", "icmpv6"].contains(&name) => {
+            let of = match name { "tcp" => 6, "udp" => 17, "icmp" => 1, _ => 58 };
+            of == number && within(values, value.unwrap())
+        }
+        (name, _) => within(name.strip_prefix("protocol ").unwrap(), u16::from(number)),
+    };
+    let input = packet.input.clone().unwrap_or_default();
+    let named = |label: &String| match label.strip_suffix('*') {
+        Some(beginning) => input.starts_with(beginning),
+        None => input == *label,
+    };
+    let not: Vec<String> = row.input.iter().filter_map(|l| l.strip_prefix("not ")).map(str::to_owned).collect();
+    let is_input = if not.is_empty() { row.input.is_empty() || row.input.iter().any(named) } else { !not.iter().any(named) };
+    row.family.is_none_or(|family| (family == IpFamily::Ipv6) == source.is_ipv6())
+        && is_input
+        && (row.services.is_empty() || row.services.iter().any(is_service))
+        && (row.from.is_empty() || row.from.iter().any(|prefix| prefix.contains(&source)))
+        && (row.to.is_empty() || row.to.iter().any(|prefix| prefix.contains(&destination)))
+}
+
 /// A packet, with an answer to everything that is not known of it.
 struct Told<'a> {
     packet: &'a Packet,
@@ -625,6 +659,35 @@ proptest! {
             };
             prop_assert!(says(&parting.first, &parting.verdicts.0), "{}", parting);
             prop_assert!(says(&parting.second, &parting.verdicts.1), "{}", parting);
+        }
+    }
+
+    /// What a table of rows says of a packet that opens a flow is what the machine says.
+    #[test]
+    fn a_packet_is_in_the_rows_that_let_it_through(
+        tables in some_tables(Kinds { unknown: true, changes: false }), packets in vec(packet(), 60),
+    ) {
+        let rows = reach(&tables, Hook::Input).unwrap();
+        let machine = Machine::new(&tables);
+        for mut packet in packets {
+            packet.state = State::New;
+            packet.mark = 0;
+            packet.published_from = None;
+            if let Payload::Tcp { flags, .. } = &mut packet.payload {
+                *flags = crate::packet::SYN;
+            }
+            let decision = machine.decide(Hook::Input, &packet);
+            let of_it: Vec<_> = rows.iter().filter(|row| speaks_of(row, &packet)).collect();
+            let may = |certainty: Certainty| of_it.iter().any(|row| row.certainty == certainty);
+            let is_exact = of_it.iter().all(|row| row.also.is_empty());
+            if decision.verdict.is_accept() {
+                prop_assert!(may(Certainty::Always) || may(Certainty::Usually), "{}: {}", packet, decision);
+            } else if is_exact {
+                prop_assert!(!may(Certainty::Always) && !may(Certainty::Usually), "{}: {}", packet, decision);
+            }
+            if decision.certain && is_exact {
+                prop_assert!(!may(Certainty::Usually) && !may(Certainty::Seldom), "{}: {}", packet, decision);
+            }
         }
     }
 
