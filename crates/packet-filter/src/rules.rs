@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use iptables_syntax::{AddressSpec, Family, Match, Rule, Target};
 
-use crate::intent::rules::{MASK_RANGES, ranges_of_mask};
+use crate::intent::rules::{MASK_RANGES, mark_under_mask, ranges_of_mask};
 use crate::iptables::{Untranslatable, expressions};
 use crate::policy::label;
 
@@ -200,7 +200,9 @@ fn has_holes(one: &Rule) -> bool {
     let addresses =
         [&one.source, &one.destination].into_iter().flatten().map(|named| of_address(&named.value));
     let marks = one.matches.iter().map(|matched| match matched {
-        Match::Mark(mark) => ranges_of_mask(mark.mark.value.mask.into(), 32),
+        Match::Mark(mark) if mark_under_mask(one).is_none() => {
+            ranges_of_mask(mark.mark.value.mask.into(), 32)
+        }
         Match::Conntrack(conntrack) => {
             conntrack.original_destination.as_ref().map_or(0, |named| of_address(&named.value))
         }

@@ -123,6 +123,7 @@ fn rules() -> impl Strategy<Value = Rules> {
         "-m conntrack --ctstate INVALID,UNTRACKED",
         "-m limit --limit 5/min --limit-burst 7",
         "-m mark --mark 0x1/0xff",
+        "-m mark ! --mark 0x4000/0x4000",
         "-m mark ! --mark 7",
         "-m ttl --ttl-lt 65",
         "-m iprange --src-range 10.0.0.0-10.0.0.9",
@@ -430,9 +431,15 @@ fn dump() -> impl Strategy<Value = TableDump> {
 #[test]
 fn a_ruleset_that_does_something_else_is_not_proven() {
     let mut tried = 0;
-    for (name, policy) in policies::all().into_iter().filter(|(name, _)| *name != "ruled") {
+    for (name, policy) in policies::all() {
         let table = compile(&policy).table().clone();
+        // Of the one with rules of its own, these: the rest is that of the others.
+        let is_tried =
+            |name_of: &str| name != "ruled" || name_of.starts_with("rule-") || name_of.starts_with("__");
         for chain in 0..table.chains.len() {
+            if !is_tried(&table.chains[chain].chain.name) {
+                continue;
+            }
             for rule in 0..table.chains[chain].rules.len() {
                 let expressions = &table.chains[chain].rules[rule].expressions;
                 // A log decides nothing.
@@ -453,8 +460,10 @@ fn a_ruleset_that_does_something_else_is_not_proven() {
                     );
                     tried += 1;
                 }
+                // A mark leads to acceptance here: accepting at once is the same.
+                let marks = expressions.iter().any(|expression| matches!(expression, Expression::MetaSet(_)));
                 let mut turned = table.clone();
-                if turn_verdict(&mut turned.chains[chain].rules[rule]) {
+                if !marks && turn_verdict(&mut turned.chains[chain].rules[rule]) {
                     expect_unproven(
                         &policy,
                         &turned,
@@ -465,6 +474,9 @@ fn a_ruleset_that_does_something_else_is_not_proven() {
             }
         }
         for set in 0..table.sets.len() {
+            if !is_tried(&table.sets[set].set.name) {
+                continue;
+            }
             for element in 0..table.sets[set].elements.len() {
                 let elements = &table.sets[set].elements;
                 // Where the next range begins, the one before ends in any case.

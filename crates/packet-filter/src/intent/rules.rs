@@ -209,6 +209,20 @@ pub(crate) fn questions(rule: &Rule, ipv6: bool) -> Vec<Question> {
     asked
 }
 
+/// What the rule asks of the mark, where that makes too many ranges to be among its [`questions`].
+pub(crate) fn mark_under_mask(rule: &Rule) -> Option<(u32, u32)> {
+    let mut asked = rule.matches.iter().filter_map(|matched| match matched {
+        Match::Mark(mark) => Some(mark.mark.value),
+        _ => None,
+    });
+    match (asked.next(), asked.next()) {
+        (Some(Masked { value, mask }), None) => {
+            (ranges_of_mask(mask.into(), 32) > MASK_RANGES).then_some((value, mask))
+        }
+        _ => None,
+    }
+}
+
 fn of_rule(rule: &Rule, ipv6: bool, asked: &mut Vec<Question>) {
     let mut ask = |field: Field, ranges: Ranges| {
         let of_family = matches!(field, Field::Source | Field::Destination | Field::OriginalDestination);
@@ -282,7 +296,9 @@ fn of_rule(rule: &Rule, ipv6: bool, asked: &mut Vec<Question>) {
             }
             Match::Mark(mark) => {
                 let Masked { value, mask } = mark.mark.value;
-                ask(Field::Mark, masked(value.into(), mask.into(), 32));
+                if mark_under_mask(rule).is_none() {
+                    ask(Field::Mark, masked(value.into(), mask.into(), 32));
+                }
             }
             Match::Ecn(_) => {
                 ask(Field::Protocol, one(6));

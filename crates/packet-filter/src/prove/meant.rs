@@ -1,7 +1,9 @@
 //! What a policy means, as sets of packets.
 
+use std::collections::HashMap;
+
 use iptables_syntax::extension::RejectWith;
-use iptables_syntax::{Family, Masked, Rule, Target};
+use iptables_syntax::{Family, Masked, Match, Rule, Target};
 
 use crate::decide::Verdict;
 use crate::facts::Field;
@@ -12,7 +14,7 @@ use crate::packet::{Hook, protocol};
 use crate::policy::FilterPolicy;
 use crate::space::Space;
 use crate::space::bdd::Bdd;
-use crate::space::explore::explore;
+use crate::space::explore::{Mark, explore};
 use crate::space::registers::Bit;
 use crate::space::walk::Regions;
 
@@ -31,6 +33,7 @@ pub(super) struct Meant {
     rates: Vec<Bdd>,
     /// What the rules of the policy's own ask and packets do not tell.
     open: Vec<Bdd>,
+    named: HashMap<String, Bdd>,
     /// How often the policy was asked.
     pub(super) asked: usize,
 }
@@ -38,7 +41,7 @@ pub(super) struct Meant {
 impl Meant {
     pub(super) fn new(space: &mut Space, policy: &FilterPolicy, hook: Hook, possible: Bdd) -> Self {
         let sets = [Bdd::FALSE; ENDINGS.len()];
-        let mut meant = Self { sets, rates: Vec::new(), open: Vec::new(), asked: 0 };
+        let mut meant = Self { sets, rates: Vec::new(), open: Vec::new(), named: HashMap::new(), asked: 0 };
         let mark = space.field(Field::Mark, false);
         let mut left = possible;
         for part in parts(policy, hook) {
@@ -50,7 +53,7 @@ impl Meant {
             meant.asked += explore(
                 space,
                 &questions(part),
-                &mark,
+                &Mark { bits: &mark, asked: None },
                 |packet| say(policy, hook, part, packet),
                 |_, set, answer| said.push((set, answer)),
             );
@@ -120,6 +123,16 @@ impl Meant {
         }
     }
 
+    /// Something that packets do not tell, by the words that ask for it.
+    fn is_so(&mut self, space: &mut Space, words: &str, usual: bool) -> Bdd {
+        if let Some(&known) = self.named.get(words) {
+            return known;
+        }
+        let so = self.is_open(space, usual);
+        self.named.insert(words.to_owned(), so);
+        so
+    }
+
     /// Something new that packets do not tell.
     fn is_open(&mut self, space: &mut Space, usual: bool) -> Bdd {
         let so = space.unnamed(usual);
@@ -166,8 +179,8 @@ impl Meant {
             let (usually_meant, usually_does) = (space.usually(meant), space.usually(does));
             let unusual = space.arena.xor(usually_meant, usually_does);
             let (may_mean, may_do) = (space.possibly(meant, &self.rates), space.possibly(does, &self.rates));
-            let too_much = space.arena.minus(may_do, may_mean);
-            let wrong = space.arena.or(unusual, too_much);
+            let otherwise = space.arena.xor(may_do, may_mean);
+            let wrong = space.arena.or(unusual, otherwise);
             let wrong = space.arena.minus(wrong, settled);
             differs = space.arena.or(differs, wrong);
         }
@@ -218,7 +231,8 @@ impl RuleWalk<'_> {
         let mut left = Bdd::FALSE;
         for rule in policy.rules.of(chain).flat_map(|rule| rule.of(family)) {
             // What is only counted or logged goes on, whether it matches or not.
-            let Some(target) = rule.target.as_ref().filter(|t| !matches!(t, Target::Log(_) | Target::Nflog(_)))
+            let Some(target) =
+                rule.target.as_ref().filter(|t| !matches!(t, Target::Log(_) | Target::Nflog(_)))
             else {
                 continue;
             };
@@ -234,15 +248,27 @@ impl RuleWalk<'_> {
         self.space.arena.or(here, left)
     }
 
-    /// The packets that the rule matches.
+    /// The packets that the rule matches: those for which all its conditions hold.
     fn matched(&mut self, rule: &Rule) -> Bdd {
+        let head = Rule { matches: Vec::new(), target: None, counters: None, ..rule.clone() };
+        let mut matched = self.held(&head, None, Bdd::TRUE);
+        for one in &rule.matches {
+            let condition = Rule { matches: vec![one.clone()], ..Rule::default() };
+            matched = self.held(&condition, Some(one), matched);
+        }
+        matched
+    }
+
+    /// Those of the packets `among` for which a condition holds. What packets do not tell is one thing wherever the same words
+    /// ask for it.
+    fn held(&mut self, condition: &Rule, one: Option<&Match>, among: Bdd) -> Bdd {
         let hook = self.hook;
         let (mut yes, mut usually, mut seldom) = (Bdd::FALSE, Bdd::FALSE, Bdd::FALSE);
         self.meant.asked += explore(
             self.space,
-            &rules::questions(rule, self.family == Family::Ipv6),
-            &self.mark,
-            |packet| held_by(rule, hook, packet),
+            &rules::questions(condition, self.family == Family::Ipv6),
+            &Mark { bits: &self.mark, asked: rules::mark_under_mask(condition) },
+            |packet| held_by(condition, hook, packet),
             |space, set, held| {
                 let into = match held {
                     Held::Yes => &mut yes,
@@ -253,12 +279,21 @@ impl RuleWalk<'_> {
                 *into = space.arena.or(*into, set);
             },
         );
+        yes = self.space.arena.and(yes, among);
         for (set, usual) in [(usually, true), (seldom, false)] {
-            if !set.is_false() {
-                let so = self.meant.is_open(self.space, usual);
-                let set = self.space.arena.and(set, so);
-                yes = self.space.arena.or(yes, set);
+            let set = self.space.arena.and(set, among);
+            if set.is_false() {
+                continue;
             }
+            let so = match one {
+                Some(Match::Limit(limit)) => {
+                    let (count, seconds) = (limit.rate.packets.into(), limit.rate.per.seconds().into());
+                    self.meant.rate(self.space, &crate::Rate { count, seconds, burst: limit.burst, of: None })
+                }
+                _ => self.meant.is_so(self.space, &condition.to_string(), usual),
+            };
+            let set = self.space.arena.and(set, so);
+            yes = self.space.arena.or(yes, set);
         }
         yes
     }

@@ -12,11 +12,11 @@ use crate::packet::State;
 use crate::ranges::Ranges;
 
 /// Asks `ask` of packets of all classes that the questions tell apart; hands over its answers with the packets of each, and
-/// gives how often it was asked. `mark` is the mark that packets have by now.
+/// gives how often it was asked.
 pub(crate) fn explore<T>(
     space: &mut Space,
     questions: &[Question],
-    mark: &[Bit],
+    mark: &Mark<'_>,
     ask: impl Fn(&Known) -> Result<T, Need>,
     mut answered: impl FnMut(&mut Space, Bdd, T),
 ) -> usize {
@@ -31,8 +31,9 @@ pub(crate) fn explore<T>(
             }
             Err(Need(field)) => {
                 let ipv6 = known.0[Field::Family.index()] == Some(Some(IPV6));
-                let classes =
-                    classes.entry((field, ipv6)).or_insert_with(|| self::classes(space, questions, mark, field, ipv6));
+                let classes = classes
+                    .entry((field, ipv6))
+                    .or_insert_with(|| self::classes(space, questions, mark, field, ipv6));
                 for &(value, class) in &*classes {
                     let set = space.arena.and(set, class);
                     if !set.is_false() {
@@ -45,6 +46,15 @@ pub(crate) fn explore<T>(
         }
     }
     asked
+}
+
+/// The mark that packets have by now, and what is asked of it.
+#[derive(Debug)]
+pub(crate) struct Mark<'m> {
+    /// Its bits, the highest first.
+    pub(crate) bits: &'m [Bit],
+    /// Whether it is this value under this mask, where that is all that is asked: a mask may make more ranges than can be named.
+    pub(crate) asked: Option<(u32, u32)>,
 }
 
 /// A packet of which some fields are settled.
@@ -65,17 +75,33 @@ impl Facts for Known {
 fn classes(
     space: &mut Space,
     questions: &[Question],
-    mark: &[Bit],
+    mark: &Mark<'_>,
     field: Field,
     ipv6: bool,
 ) -> Vec<(Option<u128>, Bdd)> {
+    if let (Field::Mark, Some((value, mask))) = (field, mark.asked) {
+        return classes_of_mask(space, mark.bits, value, mask);
+    }
     let values: &[u128] = match field {
         Field::Family => &[IPV4, IPV6],
         Field::State => &State::ALL.map(|state| u128::from(state.bit())),
         Field::Status => &[0, DNAT],
-        _ => return classes_of_ranges(space, questions, mark, field, ipv6),
+        _ => return classes_of_ranges(space, questions, mark.bits, field, ipv6),
     };
     values.iter().map(|&value| (Some(value), space.is(field, ipv6, value))).collect()
+}
+
+/// Marks that are the value under the mask, and those that are not.
+fn classes_of_mask(space: &mut Space, bits: &[Bit], value: u32, mask: u32) -> Vec<(Option<u128>, Bdd)> {
+    let known = bits.iter().fold(Bdd::TRUE, |all, bit| space.arena.and(all, bit.known));
+    let mut inside = known;
+    for (nth, bit) in bits.iter().rev().enumerate().filter(|(nth, _)| mask >> nth & 1 == 1) {
+        let is_so = if value >> nth & 1 == 1 { bit.value } else { !bit.value };
+        inside = space.arena.and(inside, is_so);
+    }
+    let outside = space.arena.minus(known, inside);
+    let other = value ^ (mask & mask.wrapping_neg());
+    vec![(None, !known), (Some(value.into()), inside), (Some(other.into()), outside)]
 }
 
 fn classes_of_ranges(
