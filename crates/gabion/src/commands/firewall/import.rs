@@ -127,25 +127,95 @@ fn merged(text: &str, path: &Path, imported: &Imported) -> Result<String, Failur
         text = edit::set(&text, setting).map_err(failed)?;
     }
     // The new entries first: a list that is empty in between would be another policy.
-    let mut inserted = Vec::new();
-    inserted.extend(firewall.rule.iter().cloned().map(Entry::Rule));
-    inserted.extend(firewall.allow.iter().cloned().map(Entry::Allow));
-    inserted.extend(firewall.forward.iter().cloned().map(Entry::Forward));
-    let olds = [
-        (Section::Rule, before.rule.len()),
-        (Section::Allow, before.allow.len()),
-        (Section::Forward, before.forward.len()),
+    let rules = firewall.rule.iter().cloned().map(Entry::Rule).collect();
+    let allows = firewall.allow.iter().cloned().map(Entry::Allow).collect();
+    let forwards = firewall.forward.iter().cloned().map(Entry::Forward).collect();
+    let lists: [(Section, usize, Vec<Entry>); 3] = [
+        (Section::Rule, before.rule.len(), rules),
+        (Section::Allow, before.allow.len(), allows),
+        (Section::Forward, before.forward.len(), forwards),
     ];
-    let mut ends = olds;
-    for entry in &inserted {
-        let end = ends.iter_mut().find(|(section, _)| *section == entry.section());
-        let at = end.map_or(0, |(_, end)| std::mem::replace(end, *end + 1));
-        text = edit::insert(&text, at, entry).map_err(failed)?;
+    for (_, old, entries) in &lists {
+        text = in_any_order(text, entries.len(), |text, nth, done| {
+            let place = old + done.iter().filter(|&&other| other < nth).count();
+            edit::insert(text, place, &entries[nth])
+        })?;
     }
-    for (section, count) in olds {
-        for index in (0..count).rev() {
-            text = edit::remove(&text, section, index).map_err(failed)?;
+    for (section, old, _) in &lists {
+        text = in_any_order(text, *old, |text, nth, done| {
+            let place = nth - done.iter().filter(|&&other| other < nth).count();
+            edit::remove(text, *section, place)
+        })?;
+    }
+    Ok(text)
+}
+
+/// Makes so many edits, each as soon as the policy would be one with it: a rule may jump only to a chain that is there.
+fn in_any_order(
+    mut text: String,
+    count: usize,
+    edit: impl Fn(&str, usize, &[usize]) -> Result<String, edit::EditError>,
+) -> Result<String, Failure> {
+    let mut left: Vec<usize> = (0..count).collect();
+    let mut done: Vec<usize> = Vec::new();
+    while !left.is_empty() {
+        let mut last = None;
+        let before = done.len();
+        left.retain(|&nth| match edit(&text, nth, &done) {
+            Ok(edited) => {
+                text = edited;
+                done.push(nth);
+                false
+            }
+            Err(error) => {
+                last = Some(error);
+                true
+            }
+        });
+        if let (Some(error), true) = (last, done.len() == before) {
+            return Err(usage(error.to_string(), "print it without --write, and put it there by hand"));
         }
     }
     Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by it")]
+mod tests {
+    use policy::{Allow, Firewall, Policy, Rule};
+
+    use super::*;
+
+    fn rule(chain: &str, words: &str) -> Rule {
+        Rule { chain: chain.to_owned(), rule: words.to_owned(), ..Rule::default() }
+    }
+
+    #[test]
+    fn what_is_imported_takes_the_place_of_the_entries_and_leaves_the_rest_of_the_file() {
+        let text = "# mine\n[ssh]\nroot-login = false # keep\n\n[firewall]\nping = true # yes\n\n[[firewall.allow]]\nservice = \"http\"\n\n[[firewall.rule]]\nchain = \"input\"\nrule = \"-j old\"\n\n[[firewall.rule]]\nchain = \"old\"\nrule = \"-p tcp --dport 9 -j DROP\"\n";
+        // A jump before the chain that it leads to, as iptables-save prints them.
+        let firewall = Firewall {
+            ping: false,
+            rule: vec![
+                rule("input", "-s 192.0.2.0/24 -j deeper"),
+                rule("deeper", "-j last"),
+                rule("last", "-j DROP"),
+            ],
+            allow: vec![Allow { service: vec!["https".to_owned()], ..Allow::default() }],
+            ..Policy::default().firewall
+        };
+        let imported =
+            Imported { firewall: firewall.clone(), lines: Vec::new(), notes: Vec::new(), source: Vec::new() };
+        let path = Path::new("policy.toml");
+        let once = merged(text, path, &imported).unwrap();
+        assert!(
+            once.starts_with("# mine\n[ssh]\nroot-login = false # keep\n\n[firewall]\nping = false # yes\n"),
+            "{once}"
+        );
+        let mut read = policy::parse(&once, path).unwrap().firewall;
+        read.rule.iter_mut().for_each(|rule| rule.line = 0);
+        read.allow.iter_mut().for_each(|allow| allow.line = 0);
+        assert_eq!(read, firewall, "{once}");
+        assert_eq!(merged(&once, path, &imported).unwrap(), once);
+    }
 }
