@@ -15,6 +15,7 @@ use nf_tables::{Chain, ChainDump, Counter, Expression, Hook, Policy, SetDump, Ta
 use crate::decide::{Decision, RuleRef};
 use crate::machine::is_known_target;
 
+mod addresses;
 mod assemble;
 mod build;
 mod conntrack;
@@ -27,7 +28,6 @@ mod targets;
 mod walk;
 
 pub use evaluate::Held;
-#[allow(unused_imports, reason = "for the evaluator of a policy")]
 pub(crate) use evaluate::held_by;
 pub use walk::{Outcome, Outcomes, walk};
 
