@@ -8,15 +8,15 @@
 use std::collections::HashMap;
 
 use nf_tables::{
-    CmpOp, Counter, Data, DataType, Dynset, Expression, Family, HookPoint, Immediate, MetaKey, Policy, Rule,
-    TableDump, Verdict,
+    Counter, Data, Dynset, Expression, Family, HookPoint, Immediate, Policy, Rule, TableDump, Verdict,
 };
 use serde::Serialize;
 
-use crate::contents::Contents;
-use crate::packet::protocol;
-use crate::policy::{PortRange, Transport};
 use crate::text;
+
+mod ways;
+
+use ways::{Reach, narrowed, ways};
 
 /// The lines of one base chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -221,15 +221,6 @@ fn numbered(lines: Vec<Line>) -> Vec<Line> {
 /// How the comments of the last lines begin.
 const TAIL: [&str; 2] = ["log what is refused", "refuse"];
 
-/// Which packets get to a place.
-#[derive(Debug, Clone, Default)]
-struct Reach {
-    ipv4: bool,
-    ipv6: bool,
-    transport: Option<Transport>,
-    ports: Vec<PortRange>,
-}
-
 /// What makes two rules one line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -379,128 +370,6 @@ pub fn split_place(comment: &str) -> (String, Option<String>) {
     }
 }
 
-/// A chain that a rule leads to, and who gets there.
-struct Way {
-    chain: String,
-    reach: Reach,
-    /// The same rule also decides by itself.
-    beside_verdicts: bool,
-}
-
-fn ways(dump: &TableDump, rule: &Rule, reach: &Reach) -> Vec<Way> {
-    let mut ways = Vec::new();
-    for expression in &rule.expressions {
-        match expression {
-            Expression::Immediate(Immediate { data: Data::Verdict(verdict), .. }) => {
-                ways.extend(verdict.chain().map(|chain| Way {
-                    chain: chain.to_owned(),
-                    reach: reach.clone(),
-                    beside_verdicts: false,
-                }));
-            }
-            Expression::Lookup(lookup) if lookup.dreg.is_some() => {
-                ways.extend(mapped(dump, &lookup.set, reach));
-            }
-            _ => {}
-        }
-    }
-    ways
-}
-
-/// The chains that a verdict map leads to.
-fn mapped(dump: &TableDump, set: &str, reach: &Reach) -> Vec<Way> {
-    let Some(set) = dump.set(set) else { return Vec::new() };
-    let contents = Contents::new(&set.set, &set.elements);
-    let verdict = |data: &Option<Data>| match data {
-        Some(Data::Verdict(verdict)) => Some(verdict.clone()),
-        Some(Data::Value(_)) | None => None,
-    };
-    let beside_verdicts = set
-        .elements
-        .iter()
-        .filter_map(|element| verdict(&element.data))
-        .any(|verdict| verdict.chain().is_none());
-    let mut ways: Vec<Way> = Vec::new();
-    let entries = contents.entries.iter().map(|entry| (Some(entry), entry.element));
-    for (entry, element) in entries.chain(contents.catch_all.map(|element| (None, element))) {
-        let Some(Verdict::Jump(chain) | Verdict::Goto(chain)) = verdict(&element.data) else { continue };
-        let mut reach = reach.clone();
-        if let Some(entry) = entry {
-            reach.keyed(set.set.key_type, &entry.first, &entry.last);
-        }
-        match ways.iter_mut().find(|way| way.chain == chain) {
-            Some(way) => way.reach.join(reach),
-            None => ways.push(Way { chain, reach, beside_verdicts }),
-        }
-    }
-    ways
-}
-
-impl Reach {
-    /// What being found under a key says of a packet.
-    fn keyed(&mut self, key: DataType, first: &[u8], last: &[u8]) {
-        match (key, first, last) {
-            (DataType::NFPROTO, &[family], _) => self.family(family),
-            (DataType::INET_PROTOCOL, &[protocol], _) => self.protocol(protocol),
-            (DataType::INET_SERVICE, &[a, b], &[c, d]) => {
-                if let Some(transport) = self.transport {
-                    let (first, last) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
-                    self.ports = vec![PortRange { transport, first, last }];
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn family(&mut self, number: u8) {
-        self.ipv4 &= number == 2;
-        self.ipv6 &= number == 10;
-    }
-
-    fn protocol(&mut self, number: u8) {
-        self.transport = match number {
-            protocol::TCP => Some(Transport::Tcp),
-            protocol::UDP => Some(Transport::Udp),
-            _ => None,
-        };
-        self.ipv4 &= number != protocol::ICMPV6;
-        self.ipv6 &= number != protocol::ICMP;
-    }
-
-    fn join(&mut self, other: Self) {
-        self.ipv4 |= other.ipv4;
-        self.ipv6 |= other.ipv6;
-        for port in other.ports {
-            match self.ports.last_mut() {
-                Some(before) if before.last.checked_add(1) == Some(port.first) => before.last = port.last,
-                _ => self.ports.push(port),
-            }
-        }
-    }
-}
-
-/// The reach behind a rule's own comparisons of family, protocol and port.
-fn narrowed(rule: &Rule, reach: &Reach) -> Reach {
-    let mut reach = reach.clone();
-    for pair in rule.expressions.windows(2) {
-        let [load, Expression::Cmp(cmp)] = pair else { continue };
-        if cmp.op != CmpOp::Eq {
-            continue;
-        }
-        match (load, cmp.data.as_slice()) {
-            (Expression::Meta(meta), &[number]) if meta.key == MetaKey::NfProtocol => reach.family(number),
-            (Expression::Meta(meta), &[number]) if meta.key == MetaKey::L4Protocol => reach.protocol(number),
-            (Expression::Payload(payload), &[a, b])
-                if payload.base == nf_tables::PayloadBase::Transport && payload.offset == 2 =>
-            {
-                reach.keyed(DataType::INET_SERVICE, &[a, b], &[a, b]);
-            }
-            _ => {}
-        }
-    }
-    reach
-}
-
 fn counted(rule: &Rule) -> Option<Counted> {
     let mut counters = rule.expressions.iter().filter_map(|expression| match expression {
         Expression::Counter(Counter { packets, bytes }) => Some(Counted { packets: *packets, bytes: *bytes }),
@@ -590,80 +459,4 @@ const fn verdict_name(verdict: &Verdict) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Allow, FilterPolicy, Ipv6, compile};
-
-    fn policy() -> FilterPolicy {
-        let mut https = Allow::new("https", [PortRange::tcp(443), PortRange::udp(443)]);
-        https.place = Some("policy.toml:9".to_owned());
-        let mut ssh = Allow::new("ssh", [PortRange::tcp(2222)]);
-        ssh.place = Some("policy.toml:5".to_owned());
-        ssh.new_per_minute = Some(30);
-        let mut database = Allow::new("tcp/5432", [PortRange::tcp(5432)]);
-        database.place = Some("policy.toml:14".to_owned());
-        database.from = vec!["10.0.0.0/8".parse().unwrap()];
-        FilterPolicy { allow: vec![ssh, https, database], ..FilterPolicy::default() }
-    }
-
-    fn whats(chain: &ListedChain) -> Vec<&str> {
-        chain.lines.iter().map(|line| line.what.as_str()).collect()
-    }
-
-    #[test]
-    fn a_compiled_policy_is_one_numbered_list_for_both_families_in_the_order_of_the_policy() {
-        let compiled = compile(&policy());
-        let chains = listing(compiled.table());
-        assert_eq!(chains.iter().map(|chain| chain.name.as_str()).collect::<Vec<_>>(), ["INPUT", "FORWARD"]);
-        let input = &chains[0];
-        let whats = whats(input);
-        assert_eq!((whats[0], input.policy), ("loopback", "drop"));
-        let at = |what: &str| {
-            whats.iter().position(|other| *other == what).unwrap_or_else(|| panic!("{what}: {whats:#?}"))
-        };
-        let order = ["spoofed loopback", "established flows", "ping", "allow ssh", "allow https"];
-        assert!(order.windows(2).all(|pair| at(pair[0]) < at(pair[1])), "{whats:#?}");
-        assert!(at("allow tcp/5432") < at("log what is refused"));
-        assert_eq!(*whats.last().unwrap(), "refuse what nothing allows");
-        for (nth, line) in input.lines.iter().enumerate() {
-            assert_eq!(line.number, nth + 1);
-        }
-        let ssh = &input.lines[at("allow ssh")];
-        assert_eq!((ssh.place.as_deref(), ssh.target), (Some("policy.toml:5"), "accept"));
-        assert_eq!(
-            (ssh.ports.as_slice(), ssh.limit.as_deref()),
-            (&["tcp/2222".to_owned()][..], Some("30/minute for each source"))
-        );
-        assert!(ssh.ipv4 && ssh.ipv6 && ssh.rules.len() == 2);
-        let database = &input.lines[at("allow tcp/5432")];
-        assert_eq!(
-            (database.ipv4, database.ipv6, database.sources.as_slice()),
-            (true, false, &["10.0.0.0/8".to_owned()][..])
-        );
-        let https = &input.lines[at("allow https")];
-        assert_eq!(https.ports, ["tcp/443", "udp/443"]);
-    }
-
-    #[test]
-    fn a_rule_that_somebody_put_there_is_a_line_of_its_own_where_it_stands() {
-        let compiled = compile(&FilterPolicy { ipv6: Ipv6::Reject, ..policy() });
-        let mut dump = compiled.table().clone();
-        let chain = dump.chains.iter_mut().find(|chain| chain.chain.name == "input-ipv4").unwrap();
-        let accept = Rule::new(vec![Expression::Immediate(Immediate::verdict(Verdict::Accept))]);
-        chain.rules.insert(0, accept);
-        let input = &listing(&dump)[0];
-        assert_eq!((input.lines[1].what.as_str(), input.lines[1].target), ("accept", "accept"));
-        assert!(!input.lines[1].is_commented && input.lines[0].is_commented);
-        assert_eq!((input.lines[1].ipv4, input.lines[1].ipv6), (true, false));
-    }
-
-    #[test]
-    fn a_place_is_told_from_words_in_parentheses() {
-        assert_eq!(
-            split_place("allow a (policy.toml:3)"),
-            ("allow a".to_owned(), Some("policy.toml:3".to_owned()))
-        );
-        assert_eq!(split_place("ICMPv6 errors (RFC 4890)"), ("ICMPv6 errors (RFC 4890)".to_owned(), None));
-        assert_eq!(split_place("a (b:)"), ("a (b:)".to_owned(), None));
-    }
-}
+mod tests;
