@@ -15,6 +15,7 @@ use crate::facts::{Field, IPV6, interface_name};
 use crate::machine::{At, Cause, Program};
 use crate::packet::{Addresses, Packet, Payload, State, protocol};
 
+mod ask;
 pub(crate) mod bdd;
 mod changes;
 mod compare;

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{Answer, Manner, Rate};
-use crate::facts::{DNAT, Facts, Field, Need, interface_number};
+use crate::facts::{DNAT, Facts, Field, IPV4, IPV6, Need, interface_number};
 use crate::packet::{Hook, State, protocol};
 use crate::policy::{
     Allow, FilterPolicy, ForwardEntry, InterfaceName, Ipv6, PINGS_PER_SECOND, PortRange, Refusal, Transport,
@@ -77,10 +77,13 @@ pub(crate) fn say(
         },
         Part::Rules(_) => Ok(Said::Nothing),
         Part::Ping => ping(policy, facts),
-        Part::Entry(allow) => entry(allow, Field::DestinationPort, facts),
-        Part::Published(allow) => published(allow, facts),
-        Part::Forward(entry) => {
-            Ok(if passes(entry, facts)? { Said::Is(Answer::Accept) } else { Said::Nothing })
+        Part::Entry(_) | Part::Published(_) | Part::Forward(_) => {
+            for way in ways(part) {
+                if way.is_taken_by(facts)? {
+                    return Ok(way.said);
+                }
+            }
+            Ok(Said::Nothing)
         }
         Part::Last => Ok(Said::Is(match hook {
             Hook::Input => Answer::Refuse(manner(policy.inbound, facts)?),
@@ -160,33 +163,6 @@ fn ping(policy: &FilterPolicy, facts: &impl Facts) -> Result<Said, Need> {
     Ok(if is_ping { Said::Within(rate()) } else { Said::Nothing })
 }
 
-/// What an `allow` entry says, by the port in that field.
-fn entry(allow: &Allow, port: Field, facts: &impl Facts) -> Result<Said, Need> {
-    let Some(transport) = transport(facts)? else { return Ok(Said::Nothing) };
-    if !is(facts, port, &ports(&allow.ports, transport))? {
-        return Ok(Said::Nothing);
-    }
-    let ipv6 = facts.is_ipv6()?;
-    if !allow.from.is_empty() && !is(facts, Field::Source, &addresses(&allow.from, ipv6))? {
-        return Ok(Said::Nothing);
-    }
-    Ok(match allow.limit() {
-        None => Said::Is(Answer::Accept),
-        Some(count) => Said::Within(new_connections(count, ipv6)),
-    })
-}
-
-fn transport(facts: &impl Facts) -> Result<Option<Transport>, Need> {
-    let protocol = facts.get(Field::Protocol)?;
-    Ok(if protocol == Some(u128::from(protocol::TCP)) {
-        Some(Transport::Tcp)
-    } else if protocol == Some(u128::from(protocol::UDP)) {
-        Some(Transport::Udp)
-    } else {
-        None
-    })
-}
-
 fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Said, Need> {
     if policy.ipv6 == Ipv6::Reject && facts.is_ipv6()? {
         return Ok(Said::Is(Answer::Refuse(manner(policy.forward, facts)?)));
@@ -202,36 +178,106 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Said, Need> {
     })
 }
 
-/// A flow that a NAT rule of somebody's sends through this host, as to a published port of a container: the entries decide
-/// by the port that its sender asked for.
-fn published(allow: &Allow, facts: &impl Facts) -> Result<Said, Need> {
-    if facts.get(Field::State)? != Some(bit(State::New)) || facts.get(Field::Status)? != Some(DNAT) {
-        return Ok(Said::Nothing);
-    }
-    entry(allow, Field::OriginalPort, facts)
+/// A way of an entry: packets of which all this is so.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) all: Vec<Question>,
+    pub(crate) said: Said,
 }
 
-/// Whether a `forward` entry lets the packet through.
-fn passes(entry: &ForwardEntry, facts: &impl Facts) -> Result<bool, Need> {
-    let named = |names: &[InterfaceName], field| -> Result<bool, Need> {
-        Ok(names.is_empty() || is(facts, field, &interfaces(names))?)
+impl Way {
+    fn is_taken_by(&self, facts: &impl Facts) -> Result<bool, Need> {
+        for (field, _, ranges) in &self.all {
+            if !is(facts, *field, ranges)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The ways of an entry, of which no two are for one packet; none for parts that are no entries.
+pub(crate) fn ways(part: Part<'_>) -> Vec<Way> {
+    let accept = |_| Said::Is(Answer::Accept);
+    match part {
+        Part::First | Part::Rules(_) | Part::Ping | Part::Last => Vec::new(),
+        Part::Entry(allow) => of_allow(allow, &[], Field::DestinationPort),
+        // A flow that a NAT rule of somebody's sends through this host, as to a published port of a container: the entries
+        // decide by the port that its sender asked for.
+        Part::Published(allow) => {
+            let published = [
+                (Field::State, None, Ranges::one(bit(State::New))),
+                (Field::Status, None, Ranges::one(DNAT)),
+            ];
+            of_allow(allow, &published, Field::OriginalPort)
+        }
+        Part::Forward(entry) => {
+            let mut names = Vec::new();
+            for (field, asked) in [(Field::InputName, &entry.input), (Field::OutputName, &entry.output)] {
+                if !asked.is_empty() {
+                    names.push((field, None, interfaces(asked)));
+                }
+            }
+            let by_address = by_family(&[(Field::Source, &entry.from), (Field::Destination, &entry.to)], false);
+            if entry.ports.is_empty() {
+                return joined(&names, &[Vec::new()], &by_address, accept);
+            }
+            joined(&names, &by_port(&entry.ports, Field::DestinationPort), &by_address, accept)
+        }
+    }
+}
+
+fn of_allow(allow: &Allow, first: &[Question], port: Field) -> Vec<Way> {
+    let by_address = by_family(&[(Field::Source, &allow.from)], allow.limit().is_some());
+    joined(first, &by_port(&allow.ports, port), &by_address, |ipv6| match allow.limit() {
+        None => Said::Is(Answer::Accept),
+        Some(count) => Said::Within(new_connections(count, ipv6)),
+    })
+}
+
+/// Every combination of a port's and an address's questions, after those that all have.
+fn joined(
+    first: &[Question],
+    by_port: &[Vec<Question>],
+    by_address: &[(bool, Vec<Question>)],
+    said: impl Fn(bool) -> Said,
+) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for ports in by_port {
+        for (ipv6, addresses) in by_address {
+            let all = [first, ports, addresses].concat();
+            ways.push(Way { all, said: said(*ipv6) });
+        }
+    }
+    ways
+}
+
+/// For each transport that has any of the ports: the transport, and these.
+fn by_port(ranges: &[PortRange], field: Field) -> Vec<Vec<Question>> {
+    let of = |(transport, number): (Transport, u8)| {
+        let ports = ports(ranges, transport);
+        (!ports.is_empty())
+            .then(|| vec![(Field::Protocol, None, Ranges::one(number.into())), (field, None, ports)])
     };
-    if !named(&entry.input, Field::InputName)? || !named(&entry.output, Field::OutputName)? {
-        return Ok(false);
+    [(Transport::Tcp, protocol::TCP), (Transport::Udp, protocol::UDP)].into_iter().filter_map(of).collect()
+}
+
+/// For each family of which all lists that are not empty have a prefix: the family, and these. One for both families where
+/// there is no list, and nothing else that `differs`.
+fn by_family(lists: &[(Field, &Vec<IpNet>)], differs: bool) -> Vec<(bool, Vec<Question>)> {
+    if !differs && lists.iter().all(|(_, list)| list.is_empty()) {
+        return vec![(false, Vec::new())];
     }
-    let among = |prefixes: &[IpNet], field| -> Result<bool, Need> {
-        Ok(prefixes.is_empty() || is(facts, field, &addresses(prefixes, facts.is_ipv6()?))?)
-    };
-    if !among(&entry.from, Field::Source)? || !among(&entry.to, Field::Destination)? {
-        return Ok(false);
+    let mut found = Vec::new();
+    for (ipv6, number) in [(false, IPV4), (true, IPV6)] {
+        let mut all = vec![(Field::Family, None, Ranges::one(number))];
+        let listed = lists.iter().filter(|(_, list)| !list.is_empty());
+        all.extend(listed.map(|(field, list)| (*field, Some(ipv6), addresses(list, ipv6))));
+        if all.iter().all(|(.., ranges)| !ranges.is_empty()) {
+            found.push((ipv6, all));
+        }
     }
-    if entry.ports.is_empty() {
-        return Ok(true);
-    }
-    match transport(facts)? {
-        Some(transport) => is(facts, Field::DestinationPort, &ports(&entry.ports, transport)),
-        None => Ok(false),
-    }
+    found
 }
 
 /// The names of interfaces as numbers: a beginning is a range of them.
@@ -301,38 +347,10 @@ pub(crate) fn questions(part: Part<'_>) -> Vec<Question> {
     match part {
         Part::First | Part::Ping | Part::Last => constant_questions(),
         Part::Rules(_) => Vec::new(),
-        Part::Entry(allow) => [
-            port_questions(&allow.ports, Field::DestinationPort),
-            address_questions(&allow.from, Field::Source),
-        ]
-        .concat(),
-        Part::Published(allow) => [
-            port_questions(&allow.ports, Field::OriginalPort),
-            address_questions(&allow.from, Field::Source),
-        ]
-        .concat(),
-        Part::Forward(entry) => [
-            port_questions(&entry.ports, Field::DestinationPort),
-            address_questions(&entry.from, Field::Source),
-            address_questions(&entry.to, Field::Destination),
-            vec![
-                (Field::InputName, None, interfaces(&entry.input)),
-                (Field::OutputName, None, interfaces(&entry.output)),
-            ],
-        ]
-        .concat(),
+        Part::Entry(_) | Part::Published(_) | Part::Forward(_) => {
+            ways(part).into_iter().flat_map(|way| way.all).collect()
+        }
     }
-}
-
-fn port_questions(ranges: &[PortRange], port: Field) -> Vec<Question> {
-    let of = |(transport, number): (Transport, u8)| {
-        [(Field::Protocol, None, Ranges::one(number.into())), (port, None, ports(ranges, transport))]
-    };
-    [(Transport::Tcp, protocol::TCP), (Transport::Udp, protocol::UDP)].into_iter().flat_map(of).collect()
-}
-
-fn address_questions(prefixes: &[IpNet], field: Field) -> Vec<Question> {
-    [false, true].map(|ipv6| (field, Some(ipv6), addresses(prefixes, ipv6))).to_vec()
 }
 
 /// The questions that do not depend on what a policy lists.

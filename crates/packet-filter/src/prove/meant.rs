@@ -7,7 +7,7 @@ use iptables_syntax::{Family, Masked, Match, Rule, Target};
 
 use crate::decide::Verdict;
 use crate::facts::Field;
-use crate::intent::parts::{Part, Said, parts, questions, say};
+use crate::intent::parts::{Part, Said, parts, questions, say, ways};
 use crate::intent::{Answer, Ending, Manner, rules};
 use crate::iptables::{Held, held_by};
 use crate::packet::{Hook, protocol};
@@ -44,38 +44,67 @@ impl Meant {
         let mut meant = Self { sets, rates: Vec::new(), open: Vec::new(), named: HashMap::new(), asked: 0 };
         let mark = space.field(Field::Mark, false);
         let mut left = possible;
+        // Entries that say the same are one.
+        let mut run: Option<(Said, Vec<Bdd>)> = None;
         for part in parts(policy, hook) {
+            for way in ways(part) {
+                meant.asked += 1;
+                let set = space.where_all(&way.all);
+                match &mut run {
+                    Some((said, sets)) if *said == way.said => sets.push(set),
+                    _ => {
+                        left = meant.sum_up(space, left, run.take());
+                        run = Some((way.said, vec![set]));
+                    }
+                }
+            }
+            match part {
+                Part::Entry(_) | Part::Published(_) | Part::Forward(_) => continue,
+                Part::First | Part::Rules(_) | Part::Ping | Part::Last => {}
+            }
+            left = meant.sum_up(space, left, run.take());
             if let Part::Rules(chain) = part {
                 left = meant.rules(space, policy, hook, chain, left);
                 continue;
             }
-            let mut said = Vec::new();
+            let mut answers = Vec::new();
             meant.asked += explore(
                 space,
                 &questions(part),
                 &Mark { bits: &mark, asked: None },
                 |packet| say(policy, hook, part, packet),
-                |_, set, answer| said.push((set, answer)),
+                |_, set, said| answers.push((set, said)),
             );
-            let before = left;
-            for (set, answer) in said {
-                let taken = match answer {
-                    Said::Nothing => continue,
-                    Said::Within(rate) => {
-                        let kept = meant.rate(space, &rate);
-                        let kept = space.arena.and(set, kept);
-                        meant.add(space, before, kept, Ending::Accept);
-                        kept
-                    }
-                    Said::Is(answer) => {
-                        meant.answer(space, before, set, answer);
-                        set
-                    }
-                };
-                left = space.arena.minus(left, taken);
+            for (set, said) in answers {
+                left = meant.said(space, left, set, said);
             }
         }
         meant
+    }
+
+    /// What a run of entries says; gives the packets of which it says nothing.
+    fn sum_up(&mut self, space: &mut Space, left: Bdd, run: Option<(Said, Vec<Bdd>)>) -> Bdd {
+        let Some((said, sets)) = run else { return left };
+        let set = space.arena.union(sets);
+        self.said(space, left, set, said)
+    }
+
+    /// Of the packets that are `left`, this is said of those of the set; gives those of which nothing is said.
+    fn said(&mut self, space: &mut Space, left: Bdd, set: Bdd, said: Said) -> Bdd {
+        let taken = match said {
+            Said::Nothing => return left,
+            Said::Within(rate) => {
+                let kept = self.rate(space, &rate);
+                let kept = space.arena.and(set, kept);
+                self.add(space, left, kept, Ending::Accept);
+                kept
+            }
+            Said::Is(answer) => {
+                self.answer(space, left, set, answer);
+                set
+            }
+        };
+        space.arena.minus(left, taken)
     }
 
     fn rate(&mut self, space: &mut Space, rate: &crate::Rate) -> Bdd {

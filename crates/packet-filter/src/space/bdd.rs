@@ -203,6 +203,24 @@ impl Arena {
         !self.and(!a, !b)
     }
 
+    /// What is in any of the sets: neighbours first, so that no large set is built again and again.
+    pub(crate) fn union(&mut self, mut sets: Vec<Bdd>) -> Bdd {
+        while sets.len() > 1 {
+            sets = sets
+                .chunks(2)
+                .map(|pair| pair.iter().fold(Bdd::FALSE, |all, &set| self.or(all, set)))
+                .collect();
+        }
+        sets.first().copied().unwrap_or(Bdd::FALSE)
+    }
+
+    /// What is in all of the sets.
+    pub(crate) fn intersection(&mut self, mut sets: Vec<Bdd>) -> Bdd {
+        // What is decided last first: each step then only adds on top.
+        sets.sort_by_key(|&set| std::cmp::Reverse(self.variable(set)));
+        sets.into_iter().fold(Bdd::TRUE, |all, set| self.and(set, all))
+    }
+
     /// What is in `a` and not in `b`.
     pub(crate) fn minus(&mut self, a: Bdd, b: Bdd) -> Bdd {
         self.and(a, !b)

@@ -18,13 +18,14 @@ pub(super) struct Group<'a> {
     pub(super) keeps_a_rate: Option<bool>,
 }
 
-/// The elements, and the packets that find each. `by_data`: whether it matters what they lead to.
+/// The elements with the packets that find each, and all packets that find any. `by_data`: whether it matters what they lead
+/// to.
 pub(super) fn groups<'a>(
     space: &mut Space,
     contents: &Contents<'a>,
     key: &[Bdd],
     by_data: bool,
-) -> Vec<Group<'a>> {
+) -> (Vec<Group<'a>>, Bdd) {
     let mut groups: Vec<(&'a Element, Option<bool>, Vec<usize>)> = Vec::new();
     let mut by_hash: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
     for (nth, entry) in contents.entries.iter().enumerate() {
@@ -46,18 +47,26 @@ pub(super) fn groups<'a>(
         let set = if is_ranges {
             ranges(&mut space.arena, contents, key, &entries)
         } else {
-            fields(&mut space.arena, contents, key, &entries)
+            // What is only true of sets that overlap: the first one counts.
+            let set = fields(&mut space.arena, contents, key, &entries);
+            let set = space.arena.minus(set, found);
+            found = space.arena.or(found, set);
+            set
         };
-        // What is only true of sets that overlap: the first one counts.
-        let set = if is_ranges { set } else { space.arena.minus(set, found) };
-        found = space.arena.or(found, set);
         sets.push(Group { set, element, keeps_a_rate: rate });
+    }
+    if is_ranges {
+        found = match sets.as_slice() {
+            [one] => one.set,
+            _ => ranges(&mut space.arena, contents, key, &(0..contents.entries.len()).collect::<Vec<_>>()),
+        };
     }
     if let Some(element) = contents.catch_all {
         let rate = element.expressions.iter().find_map(keeps_a_rate);
         sets.push(Group { set: !found, element, keeps_a_rate: rate });
+        found = Bdd::TRUE;
     }
-    sets
+    (sets, found)
 }
 
 /// Keys of one field: of those that begin before a key the last one counts.
@@ -101,7 +110,7 @@ fn fields(arena: &mut Arena, contents: &Contents<'_>, key: &[Bdd], entries: &[us
         keys.dedup();
         return one_of(arena, &key, &keys, 0);
     }
-    let mut found = Bdd::FALSE;
+    let mut found = Vec::new();
     for &nth in entries {
         let entry = &contents.entries[nth];
         let mut set = Bdd::TRUE;
@@ -117,9 +126,9 @@ fn fields(arena: &mut Arena, contents: &Contents<'_>, key: &[Bdd], entries: &[us
                 };
             set = arena.and(inside, set);
         }
-        found = arena.or(found, set);
+        found.push(set);
     }
-    found
+    arena.union(found)
 }
 
 /// Where the bits are those of one of the sorted keys, which agree in the first `depth` bits.

@@ -156,10 +156,6 @@ pub(super) fn below(arena: &mut Arena, bits: &[Bit], data: &[u8], or_equal: bool
 }
 
 impl Answer {
-    pub(super) const fn constant(value: bool) -> Self {
-        Self { yes: Bdd::constant(value), unknown: Bdd::FALSE }
-    }
-
     pub(super) fn not_if(self, arena: &mut Arena, inverse: bool) -> Self {
         if !inverse {
             return self;

@@ -57,9 +57,8 @@ impl<'a> Rule<'_, '_, 'a> {
                 break;
             }
         }
-        let ended = self.outcome.effects.iter().map(|(set, _)| *set).collect::<Vec<_>>();
-        let matched = ended.into_iter().fold(self.here, |all, set| self.space.arena.or(all, set));
-        self.outcome.matched = Some(matched);
+        let ended = self.outcome.effects.iter().map(|(set, _)| *set).chain([self.here]).collect();
+        self.outcome.matched = Some(self.space.arena.union(ended));
         self.outcome
     }
 
@@ -503,16 +502,12 @@ impl<'a> Rule<'_, '_, 'a> {
         let made_by = self.registers.made_by(lookup.sreg, length);
         let known = key.iter().fold(Bdd::TRUE, |all, bit| self.space.arena.and(all, bit.known));
         let key: Vec<Bdd> = key.into_iter().map(|bit| bit.value).collect();
-        let groups = lookup::groups(self.space, contents, &key, lookup.dreg.is_some());
+        let (groups, found) = lookup::groups(self.space, contents, &key, lookup.dreg.is_some());
         let unknown = self.space.arena.minus(self.here, known);
         let is_empty = contents.entries.is_empty() && contents.catch_all.is_none();
         if lookup.dreg.is_none() {
-            let mut answer = Answer::constant(false);
-            for group in &groups {
-                answer.yes = self.space.arena.or(answer.yes, group.set);
-            }
-            answer.yes = self.space.arena.and(answer.yes, known);
-            answer.unknown = if is_empty { Bdd::FALSE } else { !known };
+            let yes = self.space.arena.and(found, known);
+            let answer = Answer { yes, unknown: if is_empty { Bdd::FALSE } else { !known } };
             let held_up: Vec<_> =
                 groups.iter().filter_map(|group| Some((group.set, group.keeps_a_rate?))).collect();
             let answer = answer.not_if(&mut self.space.arena, lookup.inverse);
@@ -525,12 +520,10 @@ impl<'a> Rule<'_, '_, 'a> {
             return;
         }
         if unknown.is_false() || is_empty {
-            let found = groups.iter().fold(Bdd::FALSE, |all, group| self.space.arena.or(all, group.set));
             self.here = self.space.arena.and(self.here, found);
         } else {
             // Which element it is, if any, is not known.
             let so = self.space.opaque(self.program, self.at, nth, &made_by, false);
-            let found = groups.iter().fold(Bdd::FALSE, |all, group| self.space.arena.or(all, group.set));
             let may = self.space.arena.ite(known, found, so);
             self.here = self.space.arena.and(self.here, may);
         }
@@ -564,14 +557,20 @@ impl<'a> Rule<'_, '_, 'a> {
 
     /// Ends as the elements of a verdict map say.
     fn dispatch(&mut self, nth: usize, groups: &[lookup::Group<'a>], known: Bdd, made_by: &[usize]) {
+        let (here, unknown) = (self.here, self.space.arena.minus(self.here, known));
+        let mut goes_on = vec![unknown];
         for group in groups {
-            let Some(Data::Verdict(verdict)) = &group.element.data else { continue };
-            if let Some(effect) = effect(verdict) {
-                let set = self.space.arena.and(group.set, known);
-                self.end_of(set, effect);
+            let set = self.space.arena.and(group.set, known);
+            let set = self.space.arena.and(set, here);
+            match &group.element.data {
+                Some(Data::Verdict(verdict)) if !set.is_false() => match effect(verdict) {
+                    Some(effect) => self.outcome.effects.push((set, effect)),
+                    None => goes_on.push(set),
+                },
+                Some(_) | None => goes_on.push(set),
             }
         }
-        let unknown = self.space.arena.minus(self.here, known);
+        self.here = self.space.arena.union(goes_on);
         if unknown.is_false() {
             return;
         }

@@ -214,7 +214,8 @@ impl<'a> Walk<'_, '_, 'a> {
     ) -> Result<Bdd, TooIntricate> {
         self.change(&outcome.updates, here);
         // What the rule ends is taken away at once, and what comes back from chains given back.
-        let (mut gone, mut back) = (Bdd::FALSE, Bdd::FALSE);
+        let (mut gone, mut back) = (Vec::new(), Vec::new());
+        let mut accepted = Vec::new();
         for (matches, effect) in &outcome.effects {
             if matches!(effect, Effect::Continue) {
                 continue;
@@ -231,18 +232,23 @@ impl<'a> Walk<'_, '_, 'a> {
                     if out == hit {
                         continue;
                     }
-                    back = self.space.arena.or(back, out);
+                    back.push(out);
                 }
                 Effect::Goto(name) => {
                     let out = self.enter(table, name, hit, depth)?;
                     *left = self.space.arena.or(*left, out);
                 }
-                Effect::Accept | Effect::Drop | Effect::Reject(_) | Effect::Queue(_) => self.end(effect, hit),
+                Effect::Accept => accepted.push(hit),
+                Effect::Drop | Effect::Reject(_) | Effect::Queue(_) => self.end(effect, hit),
             }
-            gone = self.space.arena.or(gone, *matches);
+            gone.push(*matches);
         }
+        let accepted = self.space.arena.union(accepted);
+        self.accepted = self.space.arena.or(self.accepted, accepted);
+        let gone = self.space.arena.union(gone);
         let here = self.space.arena.minus(here, gone);
-        Ok(self.space.arena.or(here, back))
+        back.push(here);
+        Ok(self.space.arena.union(back))
     }
 
     fn record(&mut self, at: At, arrived: Bdd, goes_on: Bdd, outcome: &Outcome<'_>) {
