@@ -223,7 +223,12 @@ fn ends_so(space: &mut Space, ruleset: &Regions, ending: Ending) -> Bdd {
     let mut all = Bdd::FALSE;
     for (verdict, set) in &ruleset.verdicts {
         let set = match (verdict, ending) {
-            (Verdict::Accept, Ending::Accept) | (Verdict::Drop, Ending::Refuse(Manner::Silently)) => *set,
+            (Verdict::Accept, Ending::Accept)
+            | (Verdict::Drop, Ending::Refuse(Manner::Silently))
+            | (
+                Verdict::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)),
+                Ending::Refuse(Manner::Unreachable),
+            ) => *set,
             // A reset only answers TCP.
             (Verdict::Reject(nf_tables::Reject::TcpReset), Ending::Refuse(Manner::Silently)) => {
                 space.arena.minus(*set, tcp)
@@ -231,10 +236,6 @@ fn ends_so(space: &mut Space, ruleset: &Regions, ending: Ending) -> Bdd {
             (Verdict::Reject(nf_tables::Reject::TcpReset), Ending::Refuse(Manner::Reset)) => {
                 space.arena.and(*set, tcp)
             }
-            (
-                Verdict::Reject(nf_tables::Reject::Icmp(_) | nf_tables::Reject::Icmpx(_)),
-                Ending::Refuse(Manner::Unreachable),
-            ) => *set,
             _ => continue,
         };
         all = space.arena.or(all, set);

@@ -104,6 +104,8 @@ fn classes_of_mask(space: &mut Space, bits: &[Bit], value: u32, mask: u32) -> Ve
     vec![(None, !known), (Some(value.into()), inside), (Some(other.into()), outside)]
 }
 
+type Stretches = Vec<(u128, u128)>;
+
 fn classes_of_ranges(
     space: &mut Space,
     questions: &[Question],
@@ -119,7 +121,8 @@ fn classes_of_ranges(
         .iter()
         .filter(|(of, family, _)| *of == field && family.is_none_or(|family| family == ipv6))
         .map(|(.., ranges)| ranges);
-    let mut classes: BTreeMap<Vec<u64>, (u128, Vec<(u128, u128)>)> = BTreeMap::new();
+    // By the questions that they are in: a value, and all ranges.
+    let mut classes: BTreeMap<Vec<u64>, (u128, Stretches)> = BTreeMap::new();
     for (inside, first, last) in stretches(asked, highest) {
         classes.entry(inside).or_insert((first, Vec::new())).1.push((first, last));
     }
