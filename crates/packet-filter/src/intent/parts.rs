@@ -151,11 +151,8 @@ fn keeps_ipv6_going(facts: &impl Facts) -> Result<bool, Need> {
 }
 
 fn ping(policy: &FilterPolicy, facts: &impl Facts) -> Result<Said, Need> {
-    let (number, kind) = if facts.is_ipv6()? {
-        (protocol::ICMPV6, ECHO_REQUEST_V6)
-    } else {
-        (protocol::ICMP, ECHO_REQUEST)
-    };
+    let (number, kind) =
+        if facts.is_ipv6()? { (protocol::ICMPV6, ECHO_REQUEST_V6) } else { (protocol::ICMP, ECHO_REQUEST) };
     let is_ping = policy.ping
         && facts.get(Field::Protocol)? == Some(u128::from(number))
         && facts.get(Field::IcmpKind)? == Some(kind);
@@ -171,11 +168,7 @@ fn forwarded(policy: &FilterPolicy, facts: &impl Facts) -> Result<Said, Need> {
     if state == bit(State::Established) || state == bit(State::Related) {
         return Ok(Said::Is(Answer::Accept));
     }
-    Ok(if state == bit(State::Invalid) {
-        Said::Is(Answer::Refuse(Manner::Silently))
-    } else {
-        Said::Nothing
-    })
+    Ok(if state == bit(State::Invalid) { Said::Is(Answer::Refuse(Manner::Silently)) } else { Said::Nothing })
 }
 
 /// A way of an entry: packets of which all this is so.
@@ -218,7 +211,8 @@ pub(crate) fn ways(part: Part<'_>) -> Vec<Way> {
                     names.push((field, None, interfaces(asked)));
                 }
             }
-            let by_address = by_family(&[(Field::Source, &entry.from), (Field::Destination, &entry.to)], false);
+            let by_address =
+                by_family(&[(Field::Source, &entry.from), (Field::Destination, &entry.to)], false);
             if entry.ports.is_empty() {
                 return joined(&names, &[Vec::new()], &by_address, accept);
             }
@@ -285,7 +279,8 @@ fn interfaces(names: &[InterfaceName]) -> Ranges {
     Ranges::new(names.iter().map(|name| {
         let first = interface_number(&name.name);
         let free = 128 - 8 * name.name.len().min(15);
-        (first, if name.is_prefix { first | ((1_u128 << free) - 1) } else { first })
+        let rest = 1_u128.checked_shl(u32::try_from(free).unwrap_or(128)).map_or(u128::MAX, |end| end - 1);
+        (first, if name.is_prefix { first | rest } else { first })
     }))
 }
 
