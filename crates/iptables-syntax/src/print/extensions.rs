@@ -8,7 +8,8 @@ use crate::{Match, Target, Unknown};
 impl Unknown {
     pub(super) fn print(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for word in &self.arguments {
-            write!(f, " {}", Word(word))?;
+            // Behind an extension that is not known, `!` is no name.
+            if word == "!" { f.write_str(" !")? } else { write!(f, " {}", Word(word))? }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::core::{LONG, core};
 use super::{Loaded, MAXIMUM_MATCHES, Reader, Value, What};
-use crate::extension::match_kind;
+use crate::extension::{is_foreign_target, match_kind};
 use crate::parse::Failure;
 use crate::parse::options::{Kind, Opt, Used};
 use crate::{Mode, Negatable};
@@ -22,7 +22,9 @@ impl Reader<'_, '_> {
         if self.at > first && self.kept.last() == Some(&(owner, self.at - 1)) {
             return Some(owner);
         }
-        if self.at == first && matches!(kind, What::Match) {
+        let target = self.loaded.get(owner).map_or("", |loaded| self.name(loaded));
+        let surely = !matches!(kind, What::Target) || (is_foreign_target(target) && option.starts_with("--"));
+        if self.at == first && surely {
             return Some(owner);
         }
         // Elsewhere, and behind what may be a chain, options alone do, and those that nobody else has.
@@ -31,13 +33,13 @@ impl Reader<'_, '_> {
         (!known).then_some(owner)
     }
 
-    fn protocol_has(&self, name: &str) -> bool {
+    pub(super) fn protocol_has(&self, name: &str) -> bool {
         let name = name.split('=').next().unwrap_or(name);
         self.protocol_kind().is_some_and(|kind| kind.options.iter().any(|option| option.name == name))
     }
 
     /// The option of a loaded extension, of the latest first.
-    fn find(&self, name: &str) -> Option<(usize, &'static Opt)> {
+    pub(super) fn find(&self, name: &str) -> Option<(usize, &'static Opt)> {
         let name = name.split('=').next().unwrap_or(name);
         self.loaded.iter().enumerate().rev().find_map(|(owner, loaded)| match loaded.kind {
             What::Known(kind) => {
@@ -102,7 +104,7 @@ impl Reader<'_, '_> {
     }
 
     /// The match that goes with the protocol of the rule.
-    fn protocol_kind(&self) -> Option<&'static Kind> {
+    pub(super) fn protocol_kind(&self) -> Option<&'static Kind> {
         let Some(Negatable { negated: false, value }) = self.rule.protocol else { return None };
         let name = match value.0 {
             1 => "icmp",

@@ -26,6 +26,7 @@ impl Reader<'_, '_> {
                 }
                 What::Target => {
                     let unknown = self.verbatim(owner, loaded);
+                    self.unambiguous(owner, &unknown.name)?;
                     let chain = unknown.arguments.is_empty() && !is_foreign_target(&unknown.name);
                     target = Some(if chain { Target::Jump(unknown.name) } else { Target::Unknown(unknown) });
                 }
@@ -102,14 +103,40 @@ impl Reader<'_, '_> {
     /// The words of an extension that is not known.
     fn verbatim(&self, owner: usize, loaded: Loaded) -> Unknown {
         let kept = self.kept.iter().filter(|(keeper, _)| *keeper == owner);
-        let name = match loaded.kind {
-            What::Protocol(name) => name,
-            _ => self.text(Value { word: loaded.word, skip: loaded.skip }),
-        };
+        let name = self.name(&loaded);
         Unknown {
             name: name.to_owned(),
             arguments: kept.map(|(_, word)| self.text(Value { word: *word, skip: 0 }).to_owned()).collect(),
         }
+    }
+
+    /// The name of an extension.
+    pub(super) fn name(&self, loaded: &Loaded) -> &str {
+        match loaded.kind {
+            What::Known(kind) => kind.name,
+            What::Protocol(name) => name,
+            What::Match | What::Target | What::Verdict => {
+                self.text(Value { word: loaded.word, skip: loaded.skip })
+            }
+        }
+    }
+
+    /// Refuses an option behind what may be a chain, where a match has one of that name.
+    fn unambiguous(&self, owner: usize, target: &str) -> Result<(), Failure> {
+        for (_, word) in self.kept.iter().filter(|(keeper, _)| *keeper == owner && !is_foreign_target(target))
+        {
+            let text = self.text(Value { word: *word, skip: 0 });
+            let Some(name) = text.strip_prefix("--") else { continue };
+            let loaded =
+                self.find(name).and_then(|(other, _)| self.loaded.get(other)).map(|other| self.name(other));
+            let implied = self.protocol_kind().filter(|_| self.protocol_has(name)).map(|kind| kind.name);
+            if let Some(other) = loaded.or(implied) {
+                let message =
+                    format!("--{name} may belong to {other} or to {target}: expected it in front of -j");
+                return Err(Failure::at(*word, message));
+            }
+        }
+        Ok(())
     }
 
     /// What was used of a known extension, as it was written.
