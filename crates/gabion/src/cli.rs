@@ -261,6 +261,8 @@ pub(crate) enum FirewallVerb {
     Delete(DeleteRule),
     /// Whether two rulesets do the same with every packet, and a packet if not
     Compare(CompareFirewall),
+    /// List from where which services are reached, by a ruleset
+    Reach(ReachFirewall),
     /// Find the rules that can never match, and which rules hide them
     Shadowed(ShadowedFirewall),
 }
@@ -399,6 +401,24 @@ pub(crate) struct CompareFirewall {
     /// Compare prerouting and postrouting too, where addresses are translated
     #[arg(long)]
     pub(crate) all_hooks: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReachFirewall {
+    /// A file of iptables-save or of gabion (two with a comma between for IPv4 and IPv6), `policy` or `live`
+    #[arg(value_name = "RULESET", default_value = "live")]
+    pub(crate) ruleset: String,
+    /// Of packets to this host, through it, or from it
+    #[arg(long, value_name = "HOOK", default_value = "input")]
+    pub(crate) hook: ReachHook,
+}
+
+/// Where packets are let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReachHook {
+    Input,
+    Forward,
+    Output,
 }
 
 #[derive(Debug, Args)]

@@ -101,6 +101,29 @@ fn rules_that_can_never_match_are_named_with_what_hides_them() {
 }
 
 #[test]
+fn who_reaches_what_is_told_by_source_and_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.v4");
+    let rules = RULES.replace(
+        "-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT",
+        "-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport 22 -j ACCEPT",
+    );
+    std::fs::write(&file, rules).unwrap();
+    let file = file.to_str().unwrap();
+    let found = json(&gabion(&["--json", "firewall", "reach", file]));
+    let rows = found["reached"].as_array().unwrap();
+    let row = |service: &str| {
+        let services = |row: &&Value| row["services"].as_array().unwrap().iter().any(|one| one == service);
+        rows.iter().find(services).unwrap_or_else(|| panic!("{service}: {found:#}"))
+    };
+    assert_eq!(row("tcp/22")["from"], serde_json::json!(["10.0.0.0/8"]));
+    assert_eq!(row("tcp/22")["certainty"], "always");
+    assert_eq!(row("tcp/80")["certainty"], "usually");
+    let shown = text(&gabion(&["firewall", "reach", file]));
+    assert!(shown.contains("10.0.0.0/8") && shown.contains("unless"), "{shown}");
+}
+
+#[test]
 fn what_is_no_ruleset_is_a_usage_error_that_names_the_file() {
     let output = gabion(&["firewall", "compare", "/nonexistent/rules.v4", "policy"]);
     assert_eq!(output.status.code(), Some(2));

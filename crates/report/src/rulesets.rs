@@ -1,7 +1,8 @@
 //! What is said of whole rulesets: whether two do the same, which rules never match.
 
-use packet_filter::RuleRef;
-use packet_filter::space::{Comparison, Parting, Shadow, Shadowed};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use packet_filter::space::{Certainty, Comparison, IpFamily, Parting, Reach, Shadow, Shadowed};
+use packet_filter::{Hook, RuleRef};
 use serde_json::{Value, json};
 
 use crate::page::{Page, Tone, View, counted};
@@ -23,6 +24,19 @@ pub struct Compared<'a> {
     pub family: Option<&'static str>,
     /// What of either could not be read, or was read with a guess.
     pub doubts: [&'a [String]; 2],
+}
+
+/// Who reaches what.
+#[derive(Debug, Clone, Copy)]
+pub struct Reached<'a> {
+    /// What the ruleset is.
+    pub what: &'a str,
+    /// Where packets are looked at.
+    pub hook: Hook,
+    /// From where to what new flows are let through.
+    pub rows: &'a [Reach],
+    /// What of it could not be read, or was read with a guess.
+    pub doubts: &'a [String],
 }
 
 /// Rules that never match.
@@ -139,6 +153,109 @@ pub fn compared_json(compared: &Compared<'_>, place: &Place<'_>) -> Value {
         "equal": compared.comparison.is_equal(),
         "differences": compared.comparison.disagreements.iter().map(parting).collect::<Vec<_>>(),
         "doubts": compared.doubts.concat(),
+    })
+}
+
+/// Who reaches what, as a table.
+#[must_use]
+pub fn reached(reached: &Reached<'_>, view: View) -> String {
+    let mut page = Page::new(view);
+    let what = safe::line(reached.what);
+    if reached.rows.is_empty() {
+        page.paragraph(0, Tone::Good, &format!("{what} lets no new flow through at {}.", reached.hook));
+    } else {
+        page.paragraph(0, Tone::Strong, &format!("New flows that {what} lets through at {}:", reached.hook));
+        page.blank();
+        let rows: Vec<_> = reached.rows.iter().map(row).collect();
+        page.table(0, &["", "services", "from", "to", "interface", "what it hangs on"], &rows);
+    }
+    doubts(&mut page, reached.doubts.iter());
+    page.finish()
+}
+
+/// How many of a long list are named in a cell.
+const NAMED: usize = 4;
+
+fn row(reach: &Reach) -> Vec<(Tone, String)> {
+    let any = |items: Vec<String>, whole: &str| match items.len() {
+        0 => whole.to_owned(),
+        count if count > NAMED => format!("{} and {} more", items[..NAMED].join(", "), count - NAMED),
+        _ => items.join(", "),
+    };
+    let prefixes = |prefixes: &[IpNet]| {
+        let texts = |prefixes: &[IpNet]| any(prefixes.iter().map(prefix_text).collect(), "anywhere");
+        let others = without(prefixes);
+        // Few are left out: that is how a person would say it.
+        if !others.is_empty() && others.len() < prefixes.len() {
+            format!("all but {}", texts(&others))
+        } else {
+            texts(prefixes)
+        }
+    };
+    let family = match reach.family {
+        Some(IpFamily::Ipv4) => "IPv4",
+        Some(IpFamily::Ipv6) => "IPv6",
+        None => "both",
+    };
+    let mut interfaces: Vec<String> = reach.input.iter().map(|name| format!("in {name}")).collect();
+    interfaces.extend(reach.output.iter().map(|name| format!("out {name}")));
+    let mut hangs: Vec<String> = reach.also.iter().map(|field| format!("for some {field} only")).collect();
+    let (tone, word) = match reach.certainty {
+        Certainty::Always => (Tone::Plain, None),
+        Certainty::Usually => (Tone::Plain, Some("unless")),
+        Certainty::Seldom => (Tone::Odd, Some("only if")),
+    };
+    hangs.extend(word.map(|word| format!("{word} {}", any(reach.depends_on.clone(), "something unknown"))));
+    vec![
+        (Tone::Quiet, family.to_owned()),
+        (tone, any(reach.services.clone(), "anything")),
+        (Tone::Plain, prefixes(&reach.from)),
+        (Tone::Plain, prefixes(&reach.to)),
+        (Tone::Plain, safe::line(&any(interfaces, "any")).into_owned()),
+        (Tone::Quiet, safe::line(&hangs.join("; ")).into_owned()),
+    ]
+}
+
+fn prefix_text(prefix: &IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() {
+        prefix.addr().to_string()
+    } else {
+        prefix.to_string()
+    }
+}
+
+/// The prefixes of the same family that are not among these, which do not overlap and are in order.
+fn without(prefixes: &[IpNet]) -> Vec<IpNet> {
+    let mut left: Vec<IpNet> = Vec::new();
+    match prefixes.first() {
+        None => return left,
+        Some(IpNet::V4(_)) => left.push(Ipv4Net::default().into()),
+        Some(IpNet::V6(_)) => left.push(Ipv6Net::default().into()),
+    }
+    for taken in prefixes {
+        left = left.iter().flat_map(|whole| cut(*whole, taken)).collect();
+    }
+    left
+}
+
+/// What is left of a prefix without another: its halves, and theirs, down to the one that is taken.
+fn cut(whole: IpNet, taken: &IpNet) -> Vec<IpNet> {
+    if taken.contains(&whole) {
+        return Vec::new();
+    }
+    if !whole.contains(taken) {
+        return vec![whole];
+    }
+    let halves = whole.subnets(whole.prefix_len() + 1).into_iter().flatten();
+    halves.flat_map(|half| cut(half, taken)).collect()
+}
+
+/// The same for machines.
+#[must_use]
+pub fn reached_json(reached: &Reached<'_>) -> Value {
+    json!({
+        "version": crate::VERSION, "ruleset": reached.what, "hook": reached.hook,
+        "reached": reached.rows, "doubts": reached.doubts,
     })
 }
 

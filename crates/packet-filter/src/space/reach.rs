@@ -69,7 +69,11 @@ impl fmt::Display for Reach {
             Some(IpFamily::Ipv6) => f.write_str("IPv6 ")?,
             None => {}
         }
-        f.write_str(&if self.services.is_empty() { "anything".to_owned() } else { shortened(&self.services) })?;
+        f.write_str(&if self.services.is_empty() {
+            "anything".to_owned()
+        } else {
+            shortened(&self.services)
+        })?;
         list(f, "in by", &self.input)?;
         list(f, "out by", &self.output)?;
         list(f, "from", &texts(&self.from))?;
@@ -86,13 +90,19 @@ impl fmt::Display for Reach {
 /// At most eight of them.
 fn shortened(items: &[String]) -> String {
     match items {
-        [first @ .., _] if first.len() >= 8 => format!("{} and {} more", items[..8].join(", "), items.len() - 8),
+        [first @ .., _] if first.len() >= 8 => {
+            format!("{} and {} more", items[..8].join(", "), items.len() - 8)
+        }
         _ => items.join(", "),
     }
 }
 
 fn prefix_text(prefix: &ipnet::IpNet) -> String {
-    if prefix.prefix_len() == prefix.max_prefix_len() { prefix.addr().to_string() } else { prefix.to_string() }
+    if prefix.prefix_len() == prefix.max_prefix_len() {
+        prefix.addr().to_string()
+    } else {
+        prefix.to_string()
+    }
 }
 
 /// The new flows that are let through at the hook, as rows that hold what is told apart by nothing.
@@ -144,7 +154,7 @@ impl Rows<'_, '_, '_> {
     }
 
     fn family(&mut self, set: Bdd, ipv6: bool) {
-        let (set, also) = self.of_new_flows(set);
+        let set = self.of_new_flows(set);
         for (input, set) in self.split(set, Field::InputName, ipv6) {
             let input = self.names(Field::InputName, &input);
             for (output, set) in self.split(set, Field::OutputName, ipv6) {
@@ -158,7 +168,7 @@ impl Rows<'_, '_, '_> {
                         services: Vec::new(),
                         from: Vec::new(),
                         to: Vec::new(),
-                        also: also.clone(),
+                        also: Vec::new(),
                         depends_on: Vec::new(),
                     };
                     self.services(&row, &protocols, set, ipv6);
@@ -167,8 +177,8 @@ impl Rows<'_, '_, '_> {
         }
     }
 
-    /// The set for packets that open flows, without what a table has no room for; and which fields that were.
-    fn of_new_flows(&mut self, set: Bdd) -> (Bdd, Vec<String>) {
+    /// The set for packets that open flows.
+    fn of_new_flows(&mut self, set: Bdd) -> Bdd {
         let given = [
             (Field::State, u128::from(State::New.bit())),
             (Field::TcpFlags, u128::from(SYN)),
@@ -178,12 +188,17 @@ impl Rows<'_, '_, '_> {
         let layout = &self.space.layout;
         let mut ways: BTreeMap<u32, Settle> = BTreeMap::new();
         for (field, value) in given {
-            let (first, width, code) = (layout.first(field), layout.width(field, true), layout.encode(field, value));
+            let (first, width, code) =
+                (layout.first(field), layout.width(field, true), layout.encode(field, value));
             for nth in 0..width {
                 ways.insert(first + nth, Settle::Is(code >> (width - 1 - nth) & 1 == 1));
             }
         }
-        let set = self.space.arena.without(set, &|variable| ways.get(&variable).copied().unwrap_or(Settle::Keep));
+        self.space.arena.without(set, &|variable| ways.get(&variable).copied().unwrap_or(Settle::Keep))
+    }
+
+    /// The set without what a table has no room for, and which fields that were.
+    fn without_details(&mut self, set: Bdd) -> (Bdd, Vec<String>) {
         let mut also = Vec::new();
         let mut dropped = Vec::new();
         let support = self.space.arena.support(set);
@@ -233,6 +248,7 @@ impl Rows<'_, '_, '_> {
 
     /// Rows for the addresses, by how certain it is.
     fn addresses(&mut self, row: &Row, services: &[String], set: Bdd, ipv6: bool) {
+        let (set, details) = self.without_details(set);
         let usually = self.space.usually(set);
         let ever = self.space.possibly(set, &[]);
         let never = self.space.possibly(!set, &[]);
@@ -246,7 +262,7 @@ impl Rows<'_, '_, '_> {
                 for (from, _) in self.split(set_of_source, Field::Source, ipv6) {
                     let depends_on =
                         if certainty == Certainty::Always { Vec::new() } else { self.reasons(set) };
-                    let mut also = row.also.clone();
+                    let mut also = details.clone();
                     for (ranges, name) in [(&from, "sources"), (&to, "destinations")] {
                         if ranges.is_empty() {
                             also.push(name.to_owned());
@@ -271,8 +287,10 @@ impl Rows<'_, '_, '_> {
     fn reasons(&self, set: Bdd) -> Vec<String> {
         let support = self.space.arena.support(set);
         let opaque = support.into_iter().filter_map(|variable| self.space.opaque_of(variable));
-        let mut texts: Vec<String> =
-            opaque.filter_map(|opaque| reason(&[self.machine], opaque)).map(|reason| reason_text(&reason)).collect();
+        let mut texts: Vec<String> = opaque
+            .filter_map(|opaque| reason(&[self.machine], opaque))
+            .map(|reason| reason_text(&reason))
+            .collect();
         texts.sort();
         texts.dedup();
         texts
@@ -304,14 +322,7 @@ impl Rows<'_, '_, '_> {
         parts
     }
 
-    fn stretches(
-        &self,
-        set: Bdd,
-        variable: u32,
-        width: u32,
-        low: u128,
-        found: &mut Vec<(u128, u128, Bdd)>,
-    ) {
+    fn stretches(&self, set: Bdd, variable: u32, width: u32, low: u128, found: &mut Vec<(u128, u128, Bdd)>) {
         let end = variable + width;
         let at = self.space.arena.variable(set);
         if found.len() > STRETCHES {
@@ -332,16 +343,17 @@ impl Rows<'_, '_, '_> {
         let Names::Classes { names, .. } = self.space.layout.names(field) else {
             return vec!["some".to_owned()];
         };
-        let is_in = |code: usize| {
-            codes.iter().any(|range| range.0 <= code as u128 && code as u128 <= range.1)
-        };
+        let is_in =
+            |code: usize| codes.iter().any(|range| range.0 <= code as u128 && code as u128 <= range.1);
         let real = || names.iter().enumerate().filter(|(_, name)| **name != 0);
         if real().all(|(code, _)| is_in(code)) {
             return Vec::new();
         }
         let label = |code: usize| self.space.layout.names(field).label(code);
-        let mut labels: Vec<String> = real().filter(|(code, _)| is_in(*code)).map(|(code, _)| label(code)).collect();
-        let outside: Vec<String> = real().filter(|(code, _)| !is_in(*code)).map(|(code, _)| label(code)).collect();
+        let mut labels: Vec<String> =
+            real().filter(|(code, _)| is_in(*code)).map(|(code, _)| label(code)).collect();
+        let outside: Vec<String> =
+            real().filter(|(code, _)| !is_in(*code)).map(|(code, _)| label(code)).collect();
         if labels.iter().any(|label| label == OTHERS) {
             labels = outside.into_iter().map(|label| format!("not {label}")).collect();
         }

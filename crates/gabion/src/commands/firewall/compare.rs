@@ -1,11 +1,11 @@
-//! `gabion firewall compare` and `shadowed`: what is asked of whole rulesets, over all packets.
+//! `gabion firewall compare`, `reach` and `shadowed`: what is asked of whole rulesets, over all packets.
 
 use nf_tables::{Chain, ChainDump, Family, HookPoint, Policy, Table, TableDump};
 use packet_filter::Hook;
-use packet_filter::space::{TooIntricate, compare_rulesets, shadowed};
-use report::rulesets::{Compared, Unused};
+use packet_filter::space::{self, TooIntricate, compare_rulesets, shadowed};
+use report::rulesets::{Compared, Reached, Unused};
 
-use crate::cli::{CompareFirewall, IpFamily, ShadowedFirewall};
+use crate::cli::{CompareFirewall, IpFamily, ReachFirewall, ReachHook, ShadowedFirewall};
 use crate::context::{Context, need_root};
 use crate::error::{Failure, usage};
 use crate::exit::Exit;
@@ -54,6 +54,23 @@ pub(super) fn unused(context: &Context, options: &ShadowedFirewall) -> Result<Ex
         context.output.text(&report::rulesets::unused(&unused, &place, context.output.view()));
     }
     Ok(if found.is_empty() { Exit::Clean } else { Exit::Findings })
+}
+
+pub(super) fn reach(context: &Context, options: &ReachFirewall) -> Result<Exit, Failure> {
+    let rulesets = named(context, &options.ruleset)?;
+    let hook = match options.hook {
+        ReachHook::Input => Hook::Input,
+        ReachHook::Forward => Hook::Forward,
+        ReachHook::Output => Hook::Output,
+    };
+    let rows = space::reach(&rulesets.tables, hook).map_err(too_intricate)?;
+    let reached = Reached { what: &rulesets.what, hook, rows: &rows, doubts: &rulesets.unread };
+    if context.output.json {
+        context.output.value(&report::rulesets::reached_json(&reached));
+    } else {
+        context.output.text(&report::rulesets::reached(&reached, context.output.view()));
+    }
+    Ok(Exit::Clean)
 }
 
 /// The ruleset that a word names: `live`, `policy`, or a file (or two, one for each family, with a comma between).

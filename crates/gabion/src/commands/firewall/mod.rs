@@ -29,6 +29,7 @@ pub(crate) fn run(context: &Context, verb: &FirewallVerb) -> Result<Exit, Failur
         FirewallVerb::Replace(rule) => edit::run(context, Edit::Replace(rule)),
         FirewallVerb::Delete(line) => edit::run(context, Edit::Delete(line)),
         FirewallVerb::Compare(options) => compare::run(context, options),
+        FirewallVerb::Reach(options) => compare::reach(context, options),
         FirewallVerb::Shadowed(options) => compare::unused(context, options),
         FirewallVerb::Load => load::run(context),
         FirewallVerb::Show(options) => show::run(context, options),
