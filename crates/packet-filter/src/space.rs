@@ -191,18 +191,20 @@ impl Space {
             let kept = self.variable(rate_key(&rate), at, nth, true, true);
             return if usual { kept } else { !kept };
         }
-        let mut through = made_by.to_vec();
-        through.push(nth);
-        let text = self.text(program, at, &through);
+        let text = self.text_through(program, at, nth, made_by);
         self.variable(text, at, nth, usual, is_counting(expression))
     }
 
     /// The same for one of several things that may happen, none of which does in the main case.
-    fn one_of(&mut self, program: &Program<'_>, at: At, nth: usize, made_by: &[usize], which: usize) -> Bdd {
+    fn one_of(&mut self, text: &str, at: At, nth: usize, which: usize) -> Bdd {
+        self.variable(format!("{which}: {text}"), at, nth, false, false)
+    }
+
+    /// An expression as text, after those that made what it looks at.
+    fn text_through(&self, program: &Program<'_>, at: At, nth: usize, made_by: &[usize]) -> String {
         let mut through = made_by.to_vec();
         through.push(nth);
-        let text = self.text(program, at, &through);
-        self.variable(format!("{which}: {text}"), at, nth, false, false)
+        self.text(program, at, &through)
     }
 
     fn variable(&mut self, mut key: String, at: At, nth: usize, usual: bool, counts: bool) -> Bdd {

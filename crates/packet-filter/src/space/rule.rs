@@ -31,6 +31,8 @@ pub(super) struct Outcome<'a> {
     pub(super) effects: Vec<(Bdd, Effect<'a>)>,
     /// What it changes about packets, in order.
     pub(super) updates: Vec<Update>,
+    /// Packets for which alone this holds, if not for all.
+    pub(super) only_for: Option<Bdd>,
 }
 
 /// A rule at work.
@@ -40,6 +42,8 @@ pub(super) struct Rule<'s, 'p, 'a> {
     pub(super) hook: Hook,
     pub(super) changes: &'s Changes,
     pub(super) at: At,
+    /// Packets that come to the rule now.
+    pub(super) arrived: Bdd,
     /// Packets that have matched so far.
     pub(super) here: Bdd,
     pub(super) registers: Registers,
@@ -503,7 +507,13 @@ impl<'a> Rule<'_, '_, 'a> {
         let known = key.iter().fold(Bdd::TRUE, |all, bit| self.space.arena.and(all, bit.known));
         let key: Vec<Bdd> = key.into_iter().map(|bit| bit.value).collect();
         let (groups, found) = lookup::groups(self.space, contents, &key, lookup.dreg.is_some());
-        let unknown = self.space.arena.minus(self.here, known);
+        let mut unknown = self.space.arena.minus(self.here, known);
+        if lookup.dreg.is_some() && !unknown.is_false() && !self.space.arena.intersects(unknown, self.arrived) {
+            // Keys that no packet brings here need not be told from what they may be.
+            self.outcome.only_for = Some(self.arrived);
+            self.here = self.space.arena.and(self.here, known);
+            unknown = Bdd::FALSE;
+        }
         let is_empty = contents.entries.is_empty() && contents.catch_all.is_none();
         if lookup.dreg.is_none() {
             let yes = self.space.arena.and(found, known);
@@ -585,11 +595,12 @@ impl<'a> Rule<'_, '_, 'a> {
             }
         }
         let count = verdicts.len();
+        let text = self.space.text_through(self.program, self.at, nth, made_by);
         for (which, effect) in verdicts.into_iter().enumerate() {
             let so = if which + 1 == count {
                 Bdd::TRUE
             } else {
-                self.space.one_of(self.program, self.at, nth, made_by, which)
+                self.space.one_of(&text, self.at, nth, which)
             };
             let set = self.space.arena.and(unknown, so);
             self.end_of(set, effect);
@@ -711,8 +722,9 @@ impl<'a> Rule<'_, '_, 'a> {
                 self.end(Effect::Accept);
             }
             _ => {
+                let text = self.space.text_through(self.program, self.at, nth, &[]);
                 for (which, effect) in [(0, Effect::Accept), (1, Effect::Drop)] {
-                    let so = self.space.one_of(self.program, self.at, nth, &[], which);
+                    let so = self.space.one_of(&text, self.at, nth, which);
                     self.end_of(so, effect);
                 }
                 self.end(Effect::Continue);

@@ -500,7 +500,12 @@ fn speaks_of(row: &Reach, packet: &Packet) -> bool {
     };
     let is_service = |text: &String| match text.split_once('/').unwrap_or((text, "0-65535")) {
         (name, values) if ["tcp", "udp", "icmp", "icmpv6"].contains(&name) => {
-            let of = match name { "tcp" => 6, "udp" => 17, "icmp" => 1, _ => 58 };
+            let of = match name {
+                "tcp" => 6,
+                "udp" => 17,
+                "icmp" => 1,
+                _ => 58,
+            };
             of == number && within(values, value.unwrap())
         }
         (name, _) => within(name.strip_prefix("protocol ").unwrap(), u16::from(number)),
@@ -510,8 +515,13 @@ fn speaks_of(row: &Reach, packet: &Packet) -> bool {
         Some(beginning) => input.starts_with(beginning),
         None => input == *label,
     };
-    let not: Vec<String> = row.input.iter().filter_map(|l| l.strip_prefix("not ")).map(str::to_owned).collect();
-    let is_input = if not.is_empty() { row.input.is_empty() || row.input.iter().any(named) } else { !not.iter().any(named) };
+    let not: Vec<String> =
+        row.input.iter().filter_map(|l| l.strip_prefix("not ")).map(str::to_owned).collect();
+    let is_input = if not.is_empty() {
+        row.input.is_empty() || row.input.iter().any(named)
+    } else {
+        !not.iter().any(named)
+    };
     row.family.is_none_or(|family| (family == IpFamily::Ipv6) == source.is_ipv6())
         && is_input
         && (row.services.is_empty() || row.services.iter().any(is_service))

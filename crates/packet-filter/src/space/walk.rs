@@ -161,7 +161,7 @@ impl<'a> Walk<'_, '_, 'a> {
                 return Err(TooIntricate { nodes: self.space.arena.nodes() });
             }
             let at = At { table, chain, rule };
-            let outcome = self.outcome(at);
+            let outcome = self.outcome(at, here);
             let arrived = here;
             match outcome.effects.as_slice() {
                 [(matches, effect)] if outcome.updates.is_empty() && self.ends(effect) => {
@@ -285,9 +285,10 @@ impl<'a> Walk<'_, '_, 'a> {
         goes_on
     }
 
-    fn outcome(&mut self, at: At) -> Rc<Outcome<'a>> {
+    fn outcome(&mut self, at: At, arrived: Bdd) -> Rc<Outcome<'a>> {
         if let Some((version, outcome)) = self.outcomes.get(&at)
             && *version == self.version
+            && outcome.only_for.is_none_or(|set| !self.space.arena.intersects(arrived, !set))
         {
             return Rc::clone(outcome);
         }
@@ -303,6 +304,7 @@ impl<'a> Walk<'_, '_, 'a> {
             hook: self.hook,
             changes: &self.changes,
             at,
+            arrived,
             here,
             registers: Registers::new(),
             own: None,
