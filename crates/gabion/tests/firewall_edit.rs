@@ -29,7 +29,7 @@ comment = \"web\"
 
 struct Scene {
     host: Host,
-    _listeners: Vec<Running>,
+    listeners: Vec<Running>,
 }
 
 impl Scene {
@@ -43,8 +43,8 @@ impl Scene {
         let host = stock(&tree).file("/etc/gabion/policy.toml", text).boot().unwrap();
         harden(&host);
         let listen = |port| host.listen(Transport::Tcp, "::".parse::<IpAddr>().unwrap(), port).unwrap();
-        let _listeners = [80, 8080].map(listen).into();
-        Some(Self { host, _listeners })
+        let listeners: Vec<Running> = [80, 8080].map(listen).into();
+        Some(Self { host, listeners })
     }
 
     fn edit(&self, words: &str) -> Output {
@@ -83,6 +83,7 @@ impl Scene {
     }
 
     fn connect(&self, port: u16) -> [Connect; 2] {
+        assert_eq!(self.listeners.len(), 2, "what is open is the filter's doing");
         let outside = self.host.outside();
         [outside.tcp_connect(None, HOST_V4, port).unwrap(), outside.tcp_connect(None, HOST_V6, port).unwrap()]
     }

@@ -3,7 +3,12 @@
 //!
 //! `GABION_CASES` rulesets (8 if unset) of `GABION_SEED` (1 if unset).
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test fails by it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails by it, and prints what it measured"
+)]
 
 #[path = "support/frames.rs"]
 mod frames;

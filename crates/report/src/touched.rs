@@ -57,7 +57,7 @@ impl Touched {
             Action::ReloadSsh { .. } => once(&mut self.units, "the SSH server (reloaded)".to_owned()),
             Action::EditIptables { .. } => once(&mut self.kernel, "rules of iptables".to_owned()),
             Action::UnloadTable { before } => {
-                once(&mut self.kernel, format!("table {} (removed)", before.id()))
+                once(&mut self.kernel, format!("table {} (removed)", before.id()));
             }
             Action::SwitchService { unit, to, .. } => once(&mut self.units, format!("{unit} ({to})")),
             Action::LoadFirewall { .. } => once(&mut self.kernel, "the packet filter".to_owned()),

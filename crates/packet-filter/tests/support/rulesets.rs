@@ -96,7 +96,7 @@ fn table(
         }
     }
     for nth in 0..own {
-        for _ in 0..1 + maker.dice.roll(5) {
+        for _ in 0..=maker.dice.roll(5) {
             let rule = maker.rule(&format!("chain{nth}"), nth + 1);
             writeln!(text, "-A chain{nth}{rule}").unwrap();
         }

@@ -213,6 +213,7 @@ fn chain_name(word: &str) -> String {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn wrong_words(error: WordError) -> Failure {
     usage(
         error.to_string(),
