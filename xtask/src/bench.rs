@@ -16,9 +16,7 @@ pub(crate) fn run(what: &str) -> Result<(), String> {
             "--ignored",
             "--nocapture",
         ])),
-        "firewall" => {
-            start(cargo().args(["run", "--release", "--package", "nf-tables", "--example", "commit_latency"]))
-        }
+        "firewall" => start(cargo().args(["bench", "--quiet", "--package", "packet-filter", "--bench", "firewall"])),
         other => Err(format!("unknown benchmark `{other}`: audit, firewall")),
     }
 }
