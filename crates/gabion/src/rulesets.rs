@@ -85,7 +85,7 @@ impl Rulesets {
         Ok(Self { what, tables, ..Self::default() })
     }
 
-    /// What the files hold, together: iptables-save text, one file a family; or a ruleset that Gabion saved.
+    /// What the files hold, together: iptables-save text, one file a family; text for nft; or a ruleset that Gabion saved.
     pub(crate) fn files(paths: &[PathBuf]) -> Result<Self, Failure> {
         let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let mut rulesets = Self { what: names.join(" and "), ..Self::default() };
@@ -104,8 +104,8 @@ impl Rulesets {
             return Ok(());
         }
         if !text.lines().any(|line| line.trim_start().starts_with('*')) {
-            let problem = "neither what iptables-save prints (it has no line such as `*filter`) nor a ruleset that gabion saved";
-            return Err(malformed(problem.to_owned()));
+            self.tables.extend(nft_tables(path, &text)?);
+            return Ok(());
         }
         let family = family_of(path, &text);
         let read = iptables_syntax::parse_save(text.as_bytes(), family, Mode::Lenient);
@@ -134,6 +134,31 @@ impl Rulesets {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Some((format!("{name}:{}", origin.line), origin.text.trim()))
     }
+}
+
+/// The tables of a text in the language of nft, as nft itself loads them in a throwaway network namespace.
+pub(crate) fn nft_tables(path: &Path, text: &str) -> Result<Vec<TableDump>, Failure> {
+    let malformed = |problem: String| Failure::Malformed { path: path.to_owned(), problem };
+    if !is_nft(text) {
+        let problem = "neither what iptables-save prints (it has no line such as `*filter`) nor text for nft (no line such as `table inet filter`) nor a ruleset that gabion saved";
+        return Err(malformed(problem.to_owned()));
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let beside = absolute.parent().unwrap_or(Path::new("/"));
+    match probe::nft_ruleset(text, beside) {
+        Ok(ruleset) => Ok(ruleset.tables),
+        Err(probe::NftError::Refused { line: Some(line), complaint }) => {
+            Err(Failure::Malformed { path: format!("{}:{line}", path.display()).into(), problem: complaint })
+        }
+        Err(error) => Err(malformed(error.to_string())),
+    }
+}
+
+/// Whether some line begins as statements of nft do.
+fn is_nft(text: &str) -> bool {
+    let begins = ["table ", "add ", "include ", "define ", "flush ", "create ", "insert "];
+    text.starts_with("#!") && text.lines().next().is_some_and(|line| line.contains("nft"))
+        || text.lines().any(|line| begins.iter().any(|begin| line.trim_start().starts_with(begin)))
 }
 
 fn translated(save: &Save, family: Family) -> Translated {
@@ -182,6 +207,16 @@ mod tests {
 
     fn family(name: &str, text: &str) -> Family {
         family_of(Path::new(name), text)
+    }
+
+    #[test]
+    fn a_text_for_nft_is_told_from_other_texts() {
+        for text in ["table inet filter {\n}\n", "#!/usr/sbin/nft -f\n", "# mine\n  flush ruleset\n"] {
+            assert!(is_nft(text), "{text}");
+        }
+        for text in ["", "# a table of mine\n", "[firewall]\ninbound = \"drop\"\n", "-A INPUT -j DROP\n"] {
+            assert!(!is_nft(text), "{text}");
+        }
     }
 
     #[test]

@@ -134,3 +134,41 @@ fn what_is_no_ruleset_is_a_usage_error_that_names_the_file() {
     let output = gabion(&["firewall", "shadowed", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
+
+const NFT: &str = "\
+flush ruleset
+table inet filter {
+  chain input {
+    type filter hook input priority 0; policy drop;
+    ct state vmap { established : accept, related : accept, invalid : drop }
+    iif lo accept
+    tcp dport { 22, 80 } accept
+    tcp dport 22 drop
+  }
+}
+";
+
+#[test]
+fn a_file_for_nft_is_read_by_nft_in_a_namespace_that_is_gone_afterwards() {
+    if !Path::new("/usr/sbin/nft").exists() || !rustix::process::geteuid().is_root() {
+        println!("skipped: no nft, or not root");
+        return;
+    }
+    let before = Command::new("/usr/sbin/nft").args(["list", "ruleset"]).output().unwrap().stdout;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, wrong) = (folder.path().join("a.nft"), folder.path().join("wrong.nft"));
+    let included = folder.path().join("included.nft");
+    std::fs::write(&included, NFT).unwrap();
+    std::fs::write(&file, "include \"included.nft\"\n").unwrap();
+    std::fs::write(&wrong, NFT.replace("dport 22", "dprt 22")).unwrap();
+    let shown = text(&gabion(&["firewall", "shadowed", file.to_str().unwrap()]));
+    assert!(shown.contains("inet filter input rule 4: tcp dport 22 drop"), "{shown}");
+    let (file, included) = (file.to_str().unwrap(), included.to_str().unwrap());
+    let compared = gabion(&["firewall", "compare", file, included]);
+    assert!(compared.status.success(), "{}", text(&compared));
+    let refused = gabion(&["firewall", "shadowed", wrong.to_str().unwrap()]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("wrong.nft:8: ") && said.contains("syntax error"), "{said}");
+    let after = Command::new("/usr/sbin/nft").args(["list", "ruleset"]).output().unwrap().stdout;
+    assert_eq!(before, after, "the host's own rules are as they were");
+}

@@ -4,7 +4,7 @@
 //! scanned, datagrams and echo requests sent, and sources forged, in IPv4 and IPv6. When it is dropped, or its process dies in
 //! whatever way, the namespace is gone and with it the cable.
 //!
-//! It does not know what should be open; that is for whoever asks.
+//! It does not know what should be open; that is for whoever asks. [`nft_ruleset`] has `nft` load a text in such a namespace.
 //!
 //! ```no_run
 //! let outside = probe::Outside::join("probe0")?;
@@ -16,6 +16,7 @@
 
 mod checksum;
 mod error;
+mod nft;
 mod outside;
 mod packet;
 mod raw;
@@ -23,4 +24,5 @@ pub mod reach;
 pub mod scan;
 
 pub use error::Error;
+pub use nft::{NftError, nft_ruleset};
 pub use outside::Outside;
