@@ -191,7 +191,7 @@ impl Meant {
         let mut differs = Bdd::FALSE;
         // Packets for which nothing is open: there the two do the same.
         let mut settled = Bdd::TRUE;
-        for &meant in &self.sets {
+        for &meant in self.sets.iter().filter(|_| !self.open.is_empty()) {
             let may = space.either_way(meant, &self.open);
             let may_not = space.either_way(!meant, &self.open);
             let is_open = space.arena.and(may, may_not);
@@ -259,6 +259,8 @@ impl RuleWalk<'_> {
     fn chain(&mut self, chain: &str, mut here: Bdd) -> Bdd {
         let (policy, family) = (self.policy, self.family);
         let mut left = Bdd::FALSE;
+        // Rules that end packets the same way, one after the other, and the packets before the first of them.
+        let mut run: Option<(Ending, Bdd)> = None;
         for rule in policy.rules.of(chain).flat_map(|rule| rule.of(family)) {
             // What is only counted or logged goes on, whether it matches or not.
             let Some(target) =
@@ -267,6 +269,15 @@ impl RuleWalk<'_> {
                 continue;
             };
             let matched = self.matched(rule);
+            if let Some(ending) = ending(target) {
+                if run.as_ref().is_none_or(|(of, _)| *of != ending) {
+                    self.sum_up(run.take(), here);
+                    run = Some((ending, here));
+                }
+                here = self.space.arena.minus(here, matched);
+                continue;
+            }
+            self.sum_up(run.take(), here);
             let matched = self.space.arena.and(here, matched);
             if matched.is_false() {
                 continue;
@@ -275,7 +286,15 @@ impl RuleWalk<'_> {
             let goes_on = self.decide(target, matched, &mut left);
             here = self.space.arena.or(here, goes_on);
         }
+        self.sum_up(run, here);
         self.space.arena.or(here, left)
+    }
+
+    /// Notes the packets that a run of rules took, of which `here` are left.
+    fn sum_up(&mut self, run: Option<(Ending, Bdd)>, here: Bdd) {
+        if let Some((ending, before)) = run {
+            self.meant.add(self.space, before, !here, ending);
+        }
     }
 
     /// The packets that the rule matches: those for which all its conditions hold.
@@ -330,29 +349,26 @@ impl RuleWalk<'_> {
 
     /// Gives the packets that go on to the next rule.
     fn decide(&mut self, target: &Target, matched: Bdd, left: &mut Bdd) -> Bdd {
-        let ending = match target {
-            Target::Accept => Ending::Accept,
-            Target::Drop => Ending::Refuse(Manner::Silently),
-            Target::Reject(reject) if matches!(reject.with, RejectWith::TcpReset) => {
-                Ending::Refuse(Manner::Reset)
-            }
-            Target::Reject(_) => Ending::Refuse(Manner::Unreachable),
+        match target {
             Target::Return => {
                 *left = self.space.arena.or(*left, matched);
-                return Bdd::FALSE;
+                Bdd::FALSE
             }
             Target::Mark(mark) => {
                 self.set_mark(matched, mark.xmark);
-                return matched;
+                matched
             }
-            Target::Jump(chain) => return self.chain(chain, matched),
+            Target::Jump(chain) => self.chain(chain, matched),
             Target::Goto(chain) => {
                 let out = self.chain(chain, matched);
                 *left = self.space.arena.or(*left, out);
-                return Bdd::FALSE;
+                Bdd::FALSE
             }
-            // `Rules` holds none of these.
-            Target::Log(_)
+            // `Rules` holds none of these, and the others end packets.
+            Target::Accept
+            | Target::Drop
+            | Target::Reject(_)
+            | Target::Log(_)
             | Target::Nflog(_)
             | Target::Queue
             | Target::Connmark(_)
@@ -366,10 +382,8 @@ impl RuleWalk<'_> {
             | Target::Snat(_)
             | Target::Tcpmss(_)
             | Target::Ttl(_)
-            | Target::Unknown(_) => return matched,
-        };
-        self.meant.add(self.space, matched, Bdd::TRUE, ending);
-        Bdd::FALSE
+            | Target::Unknown(_) => matched,
+        }
     }
 
     fn set_mark(&mut self, on: Bdd, Masked { value, mask }: Masked<u32>) {
@@ -382,5 +396,18 @@ impl RuleWalk<'_> {
             };
             *bit = after.or_else(&mut self.space.arena, on, *bit);
         }
+    }
+}
+
+/// How a target ends packets, if it does.
+const fn ending(target: &Target) -> Option<Ending> {
+    match target {
+        Target::Accept => Some(Ending::Accept),
+        Target::Drop => Some(Ending::Refuse(Manner::Silently)),
+        Target::Reject(reject) if matches!(reject.with, RejectWith::TcpReset) => {
+            Some(Ending::Refuse(Manner::Reset))
+        }
+        Target::Reject(_) => Some(Ending::Refuse(Manner::Unreachable)),
+        _ => None,
     }
 }
