@@ -58,8 +58,9 @@ fn prefix6(length: u32) -> u128 {
 
 /// An address with or without a mask, as it stands.
 pub(crate) fn with_mask(text: &str, family: Family) -> Option<AddressSpec> {
-    let (text, mask_text) = match text.split_once('/') {
-        Some((address, mask)) => (address, Some(mask)),
+    let slash = text.bytes().position(|byte| byte == b'/');
+    let (text, mask_text) = match slash {
+        Some(slash) => (text.get(..slash)?, text.get(slash + 1..)),
         None => (text, None),
     };
     let full = match family {

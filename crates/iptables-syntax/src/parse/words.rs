@@ -29,17 +29,17 @@ pub(crate) fn split<'a>(
     let bytes = line.as_bytes();
     let mut at = start;
     loop {
-        while matches!(bytes.get(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
-            at += 1;
-        }
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        at +=
+            rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(rest.len());
         let start = at;
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | b'"' => break,
-                b'\'' if quotes == Quotes::Shell => break,
-                _ => at += 1,
-            }
-        }
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        let ends = |byte: &u8| match byte {
+            b' ' | b'\t' | b'\r' | b'\n' | b'"' => true,
+            b'\'' => quotes == Quotes::Shell,
+            _ => false,
+        };
+        at += rest.iter().position(ends).unwrap_or(rest.len());
         match bytes.get(at) {
             Some(b'"' | b'\'') => {
                 let (word, open) = quoted(line, start, at, quotes);

@@ -107,11 +107,17 @@ pub(super) fn short(letter: u8) -> Option<Core> {
     })
 }
 
+/// The name of `name=value`.
+pub(super) fn before_equals(text: &str) -> &str {
+    let end = text.bytes().position(|byte| byte == b'=');
+    end.and_then(|end| text.get(..end)).unwrap_or(text)
+}
+
 /// An option of the rule itself that the word is, and how much of the word it takes.
 pub(super) fn core(text: &str) -> Option<(Core, usize)> {
     match text.as_bytes() {
         [b'-', b'-', ..] => {
-            let name = text.get(2..)?.split('=').next()?;
+            let name = before_equals(text.get(2..)?);
             let (_, core) = LONG.iter().find(|(other, _)| *other == name)?;
             Some((*core, if name.len() + 2 < text.len() { name.len() + 3 } else { text.len() }))
         }

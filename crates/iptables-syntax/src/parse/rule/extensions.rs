@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::core::{LONG, core};
+use super::core::{LONG, before_equals, core};
 use super::{Loaded, MAXIMUM_MATCHES, Reader, Value, What};
 use crate::extension::{is_foreign_target, match_kind};
 use crate::parse::Failure;
@@ -34,13 +34,13 @@ impl Reader<'_, '_> {
     }
 
     pub(super) fn protocol_has(&self, name: &str) -> bool {
-        let name = name.split('=').next().unwrap_or(name);
+        let name = before_equals(name);
         self.protocol_kind().is_some_and(|kind| kind.options.iter().any(|option| option.name == name))
     }
 
     /// The option of a loaded extension, of the latest first.
     pub(super) fn find(&self, name: &str) -> Option<(usize, &'static Opt)> {
-        let name = name.split('=').next().unwrap_or(name);
+        let name = before_equals(name);
         self.loaded.iter().enumerate().rev().find_map(|(owner, loaded)| match loaded.kind {
             What::Known(kind) => {
                 kind.options.iter().find(|option| option.name == name).map(|option| (owner, option))
@@ -51,7 +51,7 @@ impl Reader<'_, '_> {
 
     /// `--name` or `--name=value`.
     pub(super) fn long(&mut self, text: &str) -> Result<(), Failure> {
-        let name = text.get(2..).unwrap_or("").split('=').next().unwrap_or("");
+        let name = before_equals(text.get(2..).unwrap_or(""));
         if let Some((owner, option)) = self.find(name) {
             return self.extension(owner, option, name.len());
         }

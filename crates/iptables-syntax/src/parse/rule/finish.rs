@@ -160,8 +160,9 @@ impl Reader<'_, '_> {
 
     /// The addresses, and a rule for each further pair of them.
     fn expand(&self, rule: &mut Rule) -> Result<Vec<Rule>, Failure> {
-        let list =
-            |value: Option<Negatable<Value>>| value.is_some_and(|value| self.text(value.value).contains(','));
+        let list = |value: Option<Negatable<Value>>| {
+            value.is_some_and(|value| self.text(value.value).bytes().any(|byte| byte == b','))
+        };
         if !list(self.source) && !list(self.destination) {
             rule.source = self.one_address(self.source)?;
             rule.destination = self.one_address(self.destination)?;
