@@ -442,7 +442,7 @@ fn unknown_others(found: &mut Vec<Drift>, tables: &[TableDump], known: &BTreeSet
                 Effect::Refuses => Kind::ForeignRefuses,
                 Effect::Translates => Kind::ForeignTranslates,
                 Effect::Untracks => Kind::ForeignUntracks,
-                Effect::Queues | Effect::Diverts | Effect::Unknown => Kind::ForeignOther,
+                Effect::Queues | Effect::Relates | Effect::Diverts | Effect::Unknown => Kind::ForeignOther,
             };
             let what = format!(
                 "{} {} of {} {}, at {}",

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use nf_tables::object::Hook;
 use nf_tables::{
-    ChainKind, Data, Expression, Family, HookPoint, Immediate, Policy, TableDump, TableFlags, Verdict,
+    ChainKind, Data, Expression, Family, HookPoint, Immediate, ObjectKind, Objref, Policy, TableDump,
+    TableFlags, Verdict,
 };
 use packet_filter::DEFAULT_TABLE;
 use packet_filter::listing::{point_name, policy_name};
@@ -22,7 +23,9 @@ pub enum Effect {
     Untracks,
     /// Hand packets to a program.
     Queues,
-    /// Send packets past the policy: to another interface, or out again.
+    /// Make flows related to others that are let in, which the policy would refuse as new ones.
+    Relates,
+    /// Send packets past the policy: to another interface, out again, or answered before it sees them.
     Diverts,
     /// Hold something whose effect is not known.
     Unknown,
@@ -37,6 +40,7 @@ impl Effect {
             Self::Translates => "changes addresses or ports of packets",
             Self::Untracks => "turns connection tracking off",
             Self::Queues => "hands packets to a program",
+            Self::Relates => "can let in flows by a helper of connection tracking",
             Self::Diverts => "sends packets past the filter",
             Self::Unknown => "does something that is not understood",
         }
@@ -116,10 +120,12 @@ fn kind(hook: &Hook) -> String {
     }
 }
 
-/// Source addresses changed on the way out change nothing of what is let in. ARP is no IP.
+/// Source addresses changed on the way out change nothing of what is let in. ARP is no IP, but without it no IPv4 packet
+/// arrives.
 fn counts(dump: &TableDump, hook: &Hook, effect: Effect) -> bool {
     let leaves = matches!(hook.point, HookPoint::Postrouting | HookPoint::Egress);
-    dump.table.family != Family::Arp && !(leaves && effect == Effect::Translates)
+    !(leaves && effect == Effect::Translates)
+        && (dump.table.family != Family::Arp || effect == Effect::Refuses)
 }
 
 /// The rules of a base chain and of all that it leads to.
@@ -141,7 +147,7 @@ impl<'a> Look<'a> {
         for (nth, rule) in chain.rules.iter().enumerate() {
             self.rules += 1;
             for expression in &rule.expressions {
-                if let Some(effect) = effect(expression) {
+                if let Some(effect) = effect(self.dump, expression) {
                     let dump = self.dump;
                     self.effect(effect, || {
                         let text = packet_filter::text::rule(dump, rule);
@@ -187,7 +193,7 @@ impl<'a> Look<'a> {
     }
 }
 
-fn effect(expression: &Expression) -> Option<Effect> {
+fn effect(dump: &TableDump, expression: &Expression) -> Option<Effect> {
     match expression {
         Expression::Immediate(Immediate { data: Data::Verdict(Verdict::Drop), .. })
         | Expression::Reject(_) => Some(Effect::Refuses),
@@ -195,6 +201,11 @@ fn effect(expression: &Expression) -> Option<Effect> {
         Expression::Nat(nat) if nat.kind == nf_tables::NatKind::Destination => Some(Effect::Translates),
         Expression::Redirect(_) | Expression::PayloadWrite(_) => Some(Effect::Translates),
         Expression::Notrack(_) => Some(Effect::Untracks),
+        Expression::Objref(Objref::Named { kind, .. }) => object_effect(*kind),
+        // Which object a packet gets is in the map: all of the table's count.
+        Expression::Objref(Objref::Map { .. }) => {
+            dump.objects.iter().find_map(|object| object_effect(object.kind))
+        }
         Expression::Target(target) => match target.name.as_str() {
             "REJECT" => Some(Effect::Refuses),
             "DNAT" | "REDIRECT" | "NETMAP" | "DNPT" | "SNPT" => Some(Effect::Translates),
@@ -202,19 +213,35 @@ fn effect(expression: &Expression) -> Option<Effect> {
             // `struct xt_ct_target_info` begins with its flags, `XT_CT_NOTRACK` the first of them.
             "CT" => match target.info.as_slice() {
                 [low, high, ..] if u16::from_ne_bytes([*low, *high]) & 1 != 0 => Some(Effect::Untracks),
+                // The name of a helper follows the flags, the zone and two sets of events.
+                info if info.get(12).is_some_and(|first| *first != 0) => Some(Effect::Relates),
                 _ => None,
             },
             "NFQUEUE" => Some(Effect::Queues),
-            "TEE" | "TPROXY" => Some(Effect::Diverts),
+            "TEE" | "TPROXY" | "SYNPROXY" => Some(Effect::Diverts),
             "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "SNAT" | "MASQUERADE" | "TCPMSS" | "SET" | "TTL"
             | "HL" | "TRACE" | "CHECKSUM" | "CLASSIFY" | "DSCP" | "TOS" | "ULOG" | "AUDIT" => None,
             _ => Some(Effect::Unknown),
         },
         Expression::Unknown { name, .. } => match name.as_str() {
-            "fwd" | "dup" | "tproxy" => Some(Effect::Diverts),
-            "synproxy" | "flow_offload" | "last" | "osf" | "xfrm" | "tunnel" | "inner" => None,
+            // The kernel itself answers for SYNPROXY, and goes on over loopback, which the policy lets in; a flow that is
+            // offloaded is not seen again.
+            "fwd" | "dup" | "tproxy" | "synproxy" | "flow_offload" => Some(Effect::Diverts),
+            "last" | "osf" | "xfrm" | "tunnel" | "inner" => None,
             _ => Some(Effect::Unknown),
         },
+        _ => None,
+    }
+}
+
+/// What a named object does to the packets that are handed to it.
+fn object_effect(kind: ObjectKind) -> Option<Effect> {
+    // `NFT_OBJECT_CT_EXPECT` and `NFT_OBJECT_SYNPROXY` of linux/netfilter/nf_tables.h.
+    const CT_EXPECT: ObjectKind = ObjectKind(9);
+    const SYNPROXY: ObjectKind = ObjectKind(10);
+    match kind {
+        ObjectKind::CT_HELPER | CT_EXPECT => Some(Effect::Relates),
+        SYNPROXY => Some(Effect::Diverts),
         _ => None,
     }
 }
@@ -336,6 +363,39 @@ mod tests {
         assert_eq!(chains[0].effects, [(Effect::Refuses, "deep rule 2: drop".to_owned())]);
         dump.table.flags = TableFlags::DORMANT;
         assert!(foreign_chains(&[dump]).is_empty(), "what is switched off does nothing");
+    }
+
+    #[test]
+    fn refusing_arp_counts_since_no_ipv4_packet_arrives_without_it() {
+        let base = [("c", Some(HookPoint::Input), Policy::Drop)];
+        let chains = foreign_chains(&[table(Family::Arp, "x", &base)]);
+        assert_eq!(chains[0].effects, [(Effect::Refuses, "policy drop".to_owned())]);
+    }
+
+    #[test]
+    fn helpers_that_make_flows_related_and_the_kernels_own_answers_are_found() {
+        let of = |expression: Expression| {
+            let mut dump = table(Family::Inet, "x", &[("c", Some(HookPoint::Prerouting), Policy::Accept)]);
+            dump.chains[0].rules = vec![Rule::new(vec![expression])];
+            let effects = foreign_chains(&[dump]).remove(0).effects;
+            effects.into_iter().map(|(effect, _)| effect).collect::<Vec<_>>()
+        };
+        let object = |kind| Expression::Objref(Objref::Named { kind, name: "o".to_owned() });
+        assert_eq!(of(object(ObjectKind::CT_HELPER)), [Effect::Relates]);
+        assert_eq!(of(object(ObjectKind(9))), [Effect::Relates]);
+        assert_eq!(of(object(ObjectKind(10))), [Effect::Diverts]);
+        assert_eq!(of(object(ObjectKind::COUNTER)), []);
+        let unknown = |name: &str| Expression::Unknown { name: name.to_owned(), data: Vec::new() };
+        assert_eq!(of(unknown("synproxy")), [Effect::Diverts]);
+        assert_eq!(of(unknown("flow_offload")), [Effect::Diverts]);
+        assert_eq!(of(unknown("osf")), []);
+        let ct = |info: Vec<u8>| {
+            Expression::Target(nf_tables::Target { name: "CT".to_owned(), revision: 2, info })
+        };
+        let mut info = vec![0; 64];
+        assert_eq!(of(ct(info.clone())), []);
+        info[12..15].copy_from_slice(b"ftp");
+        assert_eq!(of(ct(info)), [Effect::Relates]);
     }
 
     #[test]
