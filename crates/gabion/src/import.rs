@@ -64,8 +64,10 @@ pub(crate) fn live(host: &dyn Host, facts: &Facts) -> Result<Imported, Failure> 
 /// # Errors
 /// There are none, or one cannot be understood.
 pub(crate) fn ufw(host: &dyn Host, facts: &Facts) -> Result<Imported, Failure> {
-    let files: Vec<(&str, String)> =
-        UFW_FILES.iter().filter_map(|name| Some((*name, text(host, &format!("/{name}"))?))).collect();
+    let mut files: Vec<(&str, String)> = Vec::new();
+    for name in UFW_FILES {
+        files.extend(text(host, &format!("/{name}"))?.map(|text| (name, text)));
+    }
     if !files.iter().any(|(name, _)| name.ends_with(".rules")) {
         return Err(usage("there is no configuration of ufw", "name its root: `--ufw DIR`"));
     }
@@ -85,7 +87,7 @@ pub(crate) fn firewalld(host: &dyn Host, facts: &Facts) -> Result<Imported, Fail
     let fixed = FIREWALLD_FILES.iter().map(|name| Path::new("/").join(name));
     for path in found.chain(fixed) {
         let name = path.to_string_lossy().trim_start_matches('/').to_owned();
-        files.extend(text(host, &format!("/{name}")).map(|text| (name, text)));
+        files.extend(text(host, &format!("/{name}"))?.map(|text| (name, text)));
     }
     if !files.iter().any(|(name, _)| name.contains("/zones/")) {
         return Err(usage("there is no configuration of firewalld", "name its root: `--firewalld DIR`"));
@@ -95,8 +97,19 @@ pub(crate) fn firewalld(host: &dyn Host, facts: &Facts) -> Result<Imported, Fail
         .map_err(|error| Failure::Malformed { path: error.file.into(), problem: error.problem })
 }
 
-fn text(host: &dyn Host, path: &str) -> Option<String> {
-    host.read(Path::new(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+/// More than any list of addresses that a person or a program keeps in such a file.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// A file's text, where there is one: what is there and cannot be read must not pass for nothing.
+fn text(host: &dyn Host, path: &str) -> Result<Option<String>, Failure> {
+    match host.read_at_most(Path::new(path), MOST_BYTES) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(host::Error::NotFound(_) | host::Error::NotRecorded(_)) => Ok(None),
+        Err(error) => Err(usage(
+            format!("not every file of the firewall's configuration can be read: {error}"),
+            "nothing is imported without it",
+        )),
+    }
 }
 
 fn with_options<T>(facts: &Facts, run: impl FnOnce(&Options<'_>) -> T) -> T {
