@@ -24,6 +24,7 @@ mod fold;
 mod iptables;
 mod ledger;
 mod merge;
+mod nft;
 mod proof;
 mod recent;
 mod render;
@@ -37,6 +38,7 @@ use policy::Firewall;
 pub use firewalld::{FIREWALLD_FILES, FIREWALLD_FOLDERS, FirewalldError, firewalld};
 pub use iptables::iptables;
 pub use ledger::{Fate, Line};
+pub use nft::nft;
 pub use proof::{Proof, prove};
 pub use render::{table, to_toml};
 pub use single::{allow, forward};
@@ -62,4 +64,6 @@ pub struct Imported {
     pub notes: Vec<String>,
     /// The table `filter` that was imported, as `iptables-save` would print it: for IPv4, for IPv6, or for one alone.
     pub source: Vec<(Family, String)>,
+    /// The tables of `nf_tables` that were imported, where those were the source: they are what is proven against.
+    pub tables: Vec<nf_tables::TableDump>,
 }

@@ -50,7 +50,13 @@ pub(crate) fn merge(parts: &[FamilyPart], options: &Options<'_>, mut ledger: Led
     }
     unreached(parts, &mut ledger);
     let source = parts.iter().map(|part| (part.chains.family, part.chains.save())).collect();
-    Imported { firewall: merger.firewall, lines: ledger.lines, notes: merger.notes, source }
+    Imported {
+        firewall: merger.firewall,
+        lines: ledger.lines,
+        notes: merger.notes,
+        source,
+        tables: Vec::new(),
+    }
 }
 
 /// Every packet of IPv6 is refused but over loopback, in all three directions.

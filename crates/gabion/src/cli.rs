@@ -328,13 +328,16 @@ pub(crate) struct ImportSource {
     /// A file of ip6tables-save
     #[arg(long, value_name = "FILE", conflicts_with_all = ["ufw", "firewalld", "live"])]
     pub(crate) ip6tables: Option<PathBuf>,
+    /// A file for nft, which reads it in a throwaway network namespace
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["iptables", "ip6tables", "ufw", "firewalld", "live"])]
+    pub(crate) nft: Option<PathBuf>,
     /// ufw, as configured below DIR
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/", conflicts_with_all = ["firewalld", "live"])]
     pub(crate) ufw: Option<PathBuf>,
     /// firewalld, as configured below DIR
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/", conflicts_with = "live")]
     pub(crate) firewalld: Option<PathBuf>,
-    /// The rules of iptables that the kernel runs now
+    /// The rules that the kernel runs now: those of iptables, or else the tables of nf_tables
     #[arg(long)]
     pub(crate) live: bool,
 }

@@ -6,9 +6,11 @@ use firewall_import::{FIREWALLD_FILES, FIREWALLD_FOLDERS, Fate, Imported, Option
 use host::facts::{IptablesSave, IptablesVariant};
 use host::{Facts, Host, Query};
 use iptables_syntax::{Family, Mode, Rule, Save, parse_save};
+use nf_tables::TableDump;
 use packet_filter::{FilterPolicy, compile};
 use policy::{Allow, Firewall, Policy};
 
+use crate::commands::firewall;
 use crate::error::{Failure, usage};
 use crate::suggest::Suggestion;
 
@@ -53,10 +55,47 @@ pub(crate) fn live(host: &dyn Host, facts: &Facts) -> Result<Imported, Failure> 
             })
             .collect();
         if !texts.is_empty() {
-            return saves(&texts, facts);
+            let mut imported = saves(&texts, facts)?;
+            // That some cannot be asked for is no reason not to take the others.
+            for table in foreign_tables().unwrap_or_default() {
+                imported.notes.push(format!(
+                    "the table {} of nf_tables is loaded besides; it was not taken over: unload the rules of iptables, or import its file with --nft",
+                    table.id()
+                ));
+            }
+            return Ok(imported);
         }
     }
-    Err(usage("no rules of iptables are loaded", "`gabion firewall show --all` shows what is"))
+    let tables = foreign_tables()?;
+    if tables.is_empty() {
+        return Err(usage(
+            "no rules of iptables or nf_tables are loaded",
+            "`gabion firewall show --all` shows what is",
+        ));
+    }
+    Ok(nft(&tables, facts))
+}
+
+/// Imports tables of `nf_tables`.
+pub(crate) fn nft(tables: &[TableDump], facts: &Facts) -> Imported {
+    with_options(facts, |options| firewall_import::nft(tables, options))
+}
+
+/// The tables in the kernel that are neither ours nor those of `iptables-nft`.
+fn foreign_tables() -> Result<Vec<TableDump>, Failure> {
+    use nf_tables::Family::{Ip, Ip6};
+    let of_iptables = ["filter", "nat", "mangle", "raw", "security"];
+    let is_foreign = |table: &TableDump| {
+        let id = table.id();
+        let has_its_chains = table.chains.iter().all(|chain| {
+            let name = &chain.chain.name;
+            chain.chain.hook.is_none() || name.chars().all(|letter| letter.is_ascii_uppercase())
+        });
+        let is_iptables =
+            matches!(id.family, Ip | Ip6) && of_iptables.contains(&id.name.as_str()) && has_its_chains;
+        id.name != packet_filter::DEFAULT_TABLE && !is_iptables
+    };
+    Ok(firewall::dump()?.tables.into_iter().filter(is_foreign).collect())
 }
 
 /// Imports ufw's files of a host, or of a tree of files.

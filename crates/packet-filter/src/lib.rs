@@ -44,6 +44,7 @@ pub mod text;
 
 pub use compare::{Difference, Side, compare, compare_loaded};
 pub use compile::{Compiled, DEFAULT_TABLE, compile, compile_named};
+pub use contents::key_ranges;
 pub use decide::{DecidedBy, Decision, Machine, Reason, RuleRef, Verdict, decide};
 pub use export::{IptablesExport, iptables_export, iptables_save, nft_text};
 pub use intent::{Answer, Ending, Manner, Rate, policy_decides};

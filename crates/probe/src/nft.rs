@@ -1,5 +1,8 @@
 //! The text of an `nft` file as the kernel takes it: loaded by `nft` itself into a network namespace that is gone afterwards.
-#![allow(clippy::disallowed_methods, reason = "nft is run in a network namespace of its own, to read what it makes of a text")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "nft is run in a network namespace of its own, to read what it makes of a text"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -129,7 +132,8 @@ fn wait(child: &mut Child) -> Result<bool, std::io::Error> {
 
 /// The first of the complaints: `/dev/stdin:3:7-10: Error: syntax error, unexpected string`.
 fn refused(complaints: &str) -> NftError {
-    let first = complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("nft gives no reason").trim();
+    let first =
+        complaints.lines().find(|line| !line.trim().is_empty()).unwrap_or("nft gives no reason").trim();
     let here = ["/dev/stdin:", "-:"].into_iter().find_map(|start| first.strip_prefix(start));
     let told = here.and_then(|rest| {
         let (place, complaint) = rest.split_once(": ")?;
@@ -147,7 +151,8 @@ mod tests {
 
     #[test]
     fn the_first_complaint_is_told_with_its_line() {
-        let said = "/dev/stdin:3:7-10: Error: syntax error, unexpected string\n  tcp dprt 5 accept\n      ^^^^\n";
+        let said =
+            "/dev/stdin:3:7-10: Error: syntax error, unexpected string\n  tcp dprt 5 accept\n      ^^^^\n";
         assert_eq!(refused(said).to_string(), "line 3: Error: syntax error, unexpected string");
         let included = "/etc/other.nft:9:1-2: Error: no\n";
         assert_eq!(refused(included).to_string(), "/etc/other.nft:9:1-2: Error: no");

@@ -62,6 +62,11 @@ fn read(options: &ImportFirewall, live: &Live, facts: &Facts) -> Result<Imported
     if let Some(root) = &options.source.firewalld {
         return import::firewalld(&at(root)?, facts);
     }
+    if let Some(path) = &options.source.nft {
+        let text =
+            read_capped(path, MOST_RULES).map_err(|source| Failure::Read { path: path.clone(), source })?;
+        return Ok(import::nft(&crate::rulesets::nft_tables(path, &text)?, facts));
+    }
     if options.source.live {
         return import::live(live, facts);
     }
@@ -204,8 +209,11 @@ mod tests {
             allow: vec![Allow { service: vec!["https".to_owned()], ..Allow::default() }],
             ..Policy::default().firewall
         };
-        let imported =
-            Imported { firewall: firewall.clone(), lines: Vec::new(), notes: Vec::new(), source: Vec::new() };
+        let imported = firewall_import::iptables(
+            &[],
+            &firewall_import::Options { ssh_ports: &[22], can_load: &|_, _| Ok(()) },
+        );
+        let imported = Imported { firewall: firewall.clone(), ..imported };
         let path = Path::new("policy.toml");
         let once = merged(text, path, &imported).unwrap();
         assert!(
