@@ -337,7 +337,7 @@ pub(crate) struct ImportSource {
     /// firewalld, as configured below DIR
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "/", conflicts_with = "live")]
     pub(crate) firewalld: Option<PathBuf>,
-    /// The rules that the kernel runs now: those of iptables, or else the tables of nf_tables
+    /// The rules that the kernel runs now: those of iptables, or else those of nft
     #[arg(long)]
     pub(crate) live: bool,
 }
