@@ -172,3 +172,13 @@ fn a_file_for_nft_is_read_by_nft_in_a_namespace_that_is_gone_afterwards() {
     let after = Command::new("/usr/sbin/nft").args(["list", "ruleset"]).output().unwrap().stdout;
     assert_eq!(before, after, "the host's own rules are as they were");
 }
+
+#[test]
+fn a_rule_that_asks_chance_again_is_not_hidden_by_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chance.v4");
+    let draw = "-A INPUT -p tcp -m statistic --mode random --probability 0.5 -j ACCEPT\n";
+    std::fs::write(&file, format!("*filter\n:INPUT DROP [0:0]\n{draw}{draw}COMMIT\n")).unwrap();
+    let output = gabion(&["firewall", "shadowed", file.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+}

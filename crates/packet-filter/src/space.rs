@@ -192,7 +192,9 @@ impl Space {
             return if usual { kept } else { !kept };
         }
         let text = self.text_through(program, at, nth, made_by);
-        self.variable(text, at, nth, usual, is_counting(expression))
+        let of_rule = &program.rule(at).expressions;
+        let counts = is_counting(expression) || made_by.iter().any(|&nth| is_drawn(&of_rule[nth]));
+        self.variable(text, at, nth, usual, counts)
     }
 
     /// The same for one of several things that may happen, none of which does in the main case.
@@ -443,6 +445,12 @@ fn is_counting(expression: &nf_tables::Expression) -> bool {
         ),
         _ => false,
     }
+}
+
+/// Whether each packet and each rule gets another value, as of a die.
+fn is_drawn(expression: &nf_tables::Expression) -> bool {
+    use nf_tables::{Expression, Meta, MetaKey};
+    matches!(expression, Expression::Numgen(_) | Expression::Meta(Meta { key: MetaKey::Random, .. }))
 }
 
 /// Text of expressions without the numbers of registers.
