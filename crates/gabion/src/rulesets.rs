@@ -190,13 +190,13 @@ fn has_ipv6_address(line: &str) -> bool {
 
 /// A ruleset that Gabion saved: for the boot, or with `firewall show --all --json`.
 fn saved(text: &str) -> Result<Vec<TableDump>, String> {
-    if let Ok(compiled) = serde_json::from_str::<Compiled>(text) {
+    if let Ok(compiled) = serde_json::from_slice::<Compiled>(text.as_bytes()) {
         return Ok(vec![compiled.table().clone()]);
     }
-    if let Ok(tables) = serde_json::from_str::<Vec<TableDump>>(text) {
+    if let Ok(tables) = serde_json::from_slice::<Vec<TableDump>>(text.as_bytes()) {
         return Ok(tables);
     }
-    serde_json::from_str::<Ruleset>(text).map(|ruleset| ruleset.tables).map_err(|_| {
+    serde_json::from_slice::<Ruleset>(text.as_bytes()).map(|ruleset| ruleset.tables).map_err(|_| {
         "JSON, but neither the saved ruleset of the boot nor what `gabion firewall show --all --json` prints".to_owned()
     })
 }
