@@ -62,7 +62,8 @@ impl Layer {
             let part = dir.join(part);
             fs::create_dir_all(&part).doing("make directory", &part)?;
         }
-        let mut install = tool("unshare", &["--mount", "--propagation", "private", "sh", "-c", INSTALL, "sh"]);
+        let mut install =
+            tool("unshare", &["--mount", "--propagation", "private", "sh", "-c", INSTALL, "sh"]);
         install.arg(tree.dir()).arg(&dir).args(packages);
         must_within(&mut install, b"", LIMIT)?;
         fs::write(&stamp, recipe).doing("write", stamp)?;

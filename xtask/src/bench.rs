@@ -16,7 +16,9 @@ pub(crate) fn run(what: &str) -> Result<(), String> {
             "--ignored",
             "--nocapture",
         ])),
-        "firewall" => start(cargo().args(["bench", "--quiet", "--package", "packet-filter", "--bench", "firewall"])),
+        "firewall" => {
+            start(cargo().args(["bench", "--quiet", "--package", "packet-filter", "--bench", "firewall"]))
+        }
         other => Err(format!("unknown benchmark `{other}`: audit, firewall")),
     }
 }

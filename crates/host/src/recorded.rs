@@ -23,7 +23,8 @@ impl Recorded {
     /// # Errors
     /// [`Error::NotFacts`] says where the text is wrong.
     pub fn load(text: &str) -> Result<Self, Error> {
-        let facts = serde_json::from_slice(text.as_bytes()).map_err(|error| Error::NotFacts(error.to_string()))?;
+        let facts =
+            serde_json::from_slice(text.as_bytes()).map_err(|error| Error::NotFacts(error.to_string()))?;
         Ok(Self { facts })
     }
 
