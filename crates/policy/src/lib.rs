@@ -45,6 +45,8 @@ pub use model::{
 pub use places::{Place, Places};
 pub use problem::{PolicyError, Problem, Severity, render};
 pub use rule::Families;
+#[cfg(feature = "schema")]
+pub use schema::of_types::schema_of_types;
 pub use schema::schema;
 pub use text::{PortError, RateError};
 pub use write::{Hints, Listening, to_toml};

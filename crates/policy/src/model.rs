@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+#[cfg(feature = "schema")]
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{schema, text};
+#[cfg(feature = "schema")]
+use crate::schema::of_types as schema;
+use crate::text;
 
 /// The whole policy. `Policy::default()` is the built-in default: no admin named, keys only, deny by default.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Policy {
     /// The accounts that administer this host, in the order of the file.
@@ -22,14 +26,15 @@ pub struct Policy {
 }
 
 /// One account that may log in by key and become root through sudo.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Admin {
     /// The login name.
     pub name: String,
     /// Public keys in `authorized_keys` form; they are added, never taken away.
     #[serde(default, deserialize_with = "text::one_or_many")]
-    #[schemars(schema_with = "schema::texts")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::texts"))]
     pub keys: Vec<String>,
     /// The account's password.
     #[serde(default)]
@@ -43,7 +48,8 @@ pub struct Admin {
 }
 
 /// What becomes of an admin's password.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Password {
     /// Leave it; a new account starts locked.
@@ -57,7 +63,8 @@ pub enum Password {
 }
 
 /// Whether sudo asks an admin for a password.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Sudo {
     /// Asks where the account has a usable password, and not where it has none.
@@ -70,7 +77,8 @@ pub enum Sudo {
 }
 
 /// `[ssh]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Ssh {
     /// Whether root may log in over SSH, by any means.
@@ -101,7 +109,8 @@ impl Default for Ssh {
 }
 
 /// Which SSH algorithms are removed from the server's own lists. Never a full list: new exchanges survive.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Crypto {
     /// Removes what is broken and what is merely old (SHA-1, CBC, 64-bit tags, NIST P-curves stay).
@@ -112,7 +121,8 @@ pub enum Crypto {
 }
 
 /// Who may log in over SSH.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AllowLogin {
     /// Every account that has a key.
@@ -123,7 +133,8 @@ pub enum AllowLogin {
 }
 
 /// `[firewall]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Firewall {
     /// What happens to inbound packets that nothing allows.
@@ -167,7 +178,8 @@ impl Default for Firewall {
 }
 
 /// How a packet is refused.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// Answer: a TCP reset, or port unreachable.
@@ -178,7 +190,8 @@ pub enum Refusal {
 }
 
 /// What the filter does with IPv6.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ipv6 {
     /// The same rules as for IPv4.
@@ -189,7 +202,8 @@ pub enum Ipv6 {
 }
 
 /// Through what the rules are loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Backend {
     /// `nftables` where the kernel has it, `iptables` elsewhere.
@@ -202,8 +216,9 @@ pub enum Backend {
 }
 
 /// A rate at which refused packets are logged, written `"5/minute"`, `"1/second"`, `"10/hour"` or `"off"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String", extend("pattern" = "^(off|[1-9][0-9]*/(second|minute|hour))$"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(with = "String", extend("pattern" = "^(off|[1-9][0-9]*/(second|minute|hour))$")))]
 pub enum LogRate {
     /// Never.
     Off,
@@ -216,69 +231,72 @@ pub enum LogRate {
 }
 
 /// One `[[firewall.allow]]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Allow {
     /// Services by name, as `service = "ssh"` or a list.
     #[serde(deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::service_names")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::service_names"))]
     pub service: Vec<String>,
     /// Ports, as `port = "tcp/8080"`, `"udp/60000-61000"` or a list.
     #[serde(deserialize_with = "text::one_or_many_parsed", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::ports")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::ports"))]
     pub port: Vec<PortSpec>,
     /// Sources, as `from = "10.0.0.0/8"` or a list; none given means anybody.
     #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::sources")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::sources"))]
     pub from: Vec<IpNet>,
     /// New connections a minute from one source address, counted in the kernel.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub new_per_minute: Option<u32>,
     /// Free text, kept with the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Line of the entry in the policy file, 1-based; 0 where there is no file.
     #[serde(skip_serializing_if = "is_zero")]
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub line: usize,
 }
 
 /// One `[[firewall.forward]]`: what may pass through this host. Whatever is left out may be anything.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Forward {
     /// The interfaces that it comes in by, as `in = "eth0"`, `in = "docker*"` for all that begin so, or a list.
     #[serde(rename = "in", deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::interfaces")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::interfaces"))]
     pub input: Vec<String>,
     /// The interfaces that it leaves by.
     #[serde(rename = "out", deserialize_with = "text::one_or_many", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::interfaces")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::interfaces"))]
     pub output: Vec<String>,
     /// Where it comes from, as `from = "10.0.0.0/8"` or a list.
     #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::sources")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::sources"))]
     pub from: Vec<IpNet>,
     /// Where it goes to.
     #[serde(deserialize_with = "text::one_or_many_nets", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::sources")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::sources"))]
     pub to: Vec<IpNet>,
     /// The ports that it goes to, as `port = "tcp/443"` or a list.
     #[serde(deserialize_with = "text::one_or_many_parsed", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "schema::ports")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "schema::ports"))]
     pub port: Vec<PortSpec>,
     /// Free text, kept with the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Line of the entry in the policy file, 1-based; 0 where there is no file.
     #[serde(skip_serializing_if = "is_zero")]
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub line: usize,
 }
 
 /// One `[[firewall.rule]]`: a rule in the words of iptables.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Rule {
     /// `input`, `forward`, `output`, or a chain of one's own, which another rule jumps to.
@@ -287,7 +305,7 @@ pub struct Rule {
     pub rule: String,
     /// The families that it is for; by default those that the rule itself can be for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "RuleFamily")]
+    #[cfg_attr(feature = "schema", schemars(with = "RuleFamily"))]
     pub family: Option<RuleFamily>,
     /// Free text, kept with the rule.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,7 +315,7 @@ pub struct Rule {
     pub active: bool,
     /// Line of the entry in the policy file, 1-based; 0 where there is no file.
     #[serde(skip_serializing_if = "is_zero")]
-    #[schemars(skip)]
+    #[cfg_attr(feature = "schema", schemars(skip))]
     pub line: usize,
 }
 
@@ -308,7 +326,8 @@ impl Default for Rule {
 }
 
 /// The families that a [`Rule`] is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RuleFamily {
     /// IPv4 and IPv6.
@@ -325,7 +344,8 @@ fn is_zero(line: &usize) -> bool {
 }
 
 /// Transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP.
