@@ -51,9 +51,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 } else {
                     assert!(!hidden, "{name} {}: {}", rule + 1, comparison.disagreements[0]);
                 }
-                for parting in comparison.disagreements.iter().filter(|p| p.when.is_empty() && !p.changed_otherwise) {
+                for parting in
+                    comparison.disagreements.iter().filter(|p| p.when.is_empty() && !p.changed_otherwise)
+                {
                     let (a, b) = (Machine::new(&tables), Machine::new(&without));
-                    let verdicts = (a.decide(parting.hook, &parting.packet), b.decide(parting.hook, &parting.packet));
+                    let verdicts =
+                        (a.decide(parting.hook, &parting.packet), b.decide(parting.hook, &parting.packet));
                     assert_ne!(verdicts.0.verdict, verdicts.1.verdict, "{parting}");
                 }
             }
@@ -75,7 +78,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// How long it takes to prove policies of some sizes.
 fn prove_policies() -> Result<(), Box<dyn std::error::Error>> {
     println!("{:>8} {:>8} {:>8} {:>10}", "entries", "sources", "rules", "prove");
-    for (entries, sources, rules) in [(3, 0, 0), (600, 0, 0), (600, 2, 0), (1600, 2, 0), (3, 10_000, 0), (3, 0, 600)] {
+    for (entries, sources, rules) in
+        [(3, 0, 0), (600, 0, 0), (600, 2, 0), (1600, 2, 0), (3, 10_000, 0), (3, 0, 600)]
+    {
         let allow = (0..entries).map(|nth: u16| {
             let from = (0..sources).map(|source: u32| {
                 let address = 0x0a00_0000 + (source + u32::from(nth) * 3) * 2;

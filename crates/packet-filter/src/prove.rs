@@ -15,7 +15,8 @@ use crate::intent::parts::{parts, questions};
 use crate::intent::{self, Answer, Ending, Manner};
 use crate::packet::{Hook, Packet};
 use crate::policy::FilterPolicy;
-use crate::space::fields::{AskedNames, Layout};
+use crate::space::fields::Layout;
+use crate::space::names::AskedNames;
 use crate::space::walk::walk;
 use crate::space::{Space, TooIntricate};
 

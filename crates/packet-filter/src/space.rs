@@ -19,14 +19,18 @@ mod ask;
 pub(crate) mod bdd;
 mod changes;
 mod compare;
+mod dispatch;
 pub(crate) mod explore;
 pub(crate) mod fields;
+mod load;
 mod lookup;
+pub(crate) mod names;
 mod probe;
 mod reach;
 pub(crate) mod registers;
 mod rule;
 mod shadowed;
+mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod walk;
@@ -49,8 +53,8 @@ pub struct TooIntricate {
     pub nodes: usize,
 }
 
-/// How many nodes diagrams may have together: 12 bytes each, and 8 to find it.
-const NODES: usize = 12_000_000;
+/// How many nodes diagrams may have together: 12 bytes each and 8 to find it, so less than 300 MB while they grow.
+const NODES: usize = 8_000_000;
 
 /// The variables, and the sets made of them.
 #[derive(Debug)]

@@ -384,7 +384,10 @@ fn near(variable: u32, low: Bdd, high: Bdd) -> usize {
 
 /// The same for the result of two sets: those of one path stand together.
 fn pair(a: u32, b: u32) -> usize {
-    (a as usize).wrapping_mul(5).wrapping_add(b as usize).wrapping_add((a as usize >> 10).wrapping_mul(0x9e37_79b9) >> 12)
+    (a as usize)
+        .wrapping_mul(5)
+        .wrapping_add(b as usize)
+        .wrapping_add((a as usize >> 10).wrapping_mul(0x9e37_79b9) >> 12)
 }
 
 fn hash(key: [u32; 3]) -> usize {

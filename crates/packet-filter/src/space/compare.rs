@@ -5,7 +5,8 @@ use std::fmt;
 use nf_tables::TableDump;
 
 use super::bdd::Bdd;
-use super::fields::{AskedNames, Layout};
+use super::fields::Layout;
+use super::names::AskedNames;
 use super::walk::{Regions, walk};
 use super::{Space, TooIntricate, reason};
 use crate::decide::{Decision, Machine, Reason, Verdict};

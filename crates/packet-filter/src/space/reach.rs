@@ -6,7 +6,8 @@ use std::fmt;
 use nf_tables::TableDump;
 
 use super::bdd::{Bdd, Settle};
-use super::fields::{AskedNames, Layout, Names};
+use super::fields::Layout;
+use super::names::{AskedNames, Names};
 use super::walk::walk;
 use super::{Space, TooIntricate, reason};
 use crate::decide::{Machine, Reason};

@@ -5,22 +5,17 @@
 //! machine itself is asked (see `probe`).
 
 use nf_tables::{
-    Bitwise, BitwiseOp, Byteorder, CmpOp, Ct, CtDirection, CtKey, Data, Dynset, DynsetOp, Expression, Family,
-    Fib, Immediate, Lookup, Meta, MetaKey, Nat, NatKind, ObjectKind, Objref, Payload, PayloadBase,
-    PayloadWrite, RangeOp, Register, Target, Verdict,
+    Bitwise, BitwiseOp, Byteorder, CmpOp, Data, Expression, Family, Immediate, MetaKey, Nat, NatKind,
+    ObjectKind, Objref, PayloadBase, PayloadWrite, RangeOp, Register, Verdict,
 };
 
+use super::Space;
 use super::bdd::Bdd;
 use super::changes::{Changes, Update};
-use super::registers::{Answer, Bit, Registers, below, bits_of, equals};
-use super::{Space, lookup};
-use crate::facts::{DNAT, Field, network_layout};
-use crate::machine::{
-    At, Effect, Program, asks_for_destination_type, effect, hop_limit, keeps_a_rate, mark_of, only_goes_on,
-    queue, reject, restores_mark, takes_tracking_away,
-};
-use crate::packet::{Hook, State, protocol};
-use crate::statement::{ct_length, fib_length, meta_length, routing_length};
+use super::registers::{Answer, Bit, Registers, below, equals};
+use crate::machine::{At, Effect, Program, effect, keeps_a_rate};
+use crate::packet::{Hook, State};
+use crate::statement::routing_length;
 
 /// What a rule does, for all packets, were they to come to it.
 #[derive(Debug, Clone, Default)]
@@ -173,15 +168,15 @@ impl<'a> Rule<'_, '_, 'a> {
         }
     }
 
-    fn current(&self) -> &Changes {
+    pub(super) fn current(&self) -> &Changes {
         self.own.as_deref().unwrap_or(self.changes)
     }
 
-    fn current_state_known(&self) -> Bdd {
+    pub(super) fn current_state_known(&self) -> Bdd {
         self.current().state_known
     }
 
-    fn update(&mut self, update: Update) {
+    pub(super) fn update(&mut self, update: Update) {
         let mut own = self.own.take().unwrap_or_else(|| Box::new(self.changes.clone()));
         own.apply(&mut self.space.arena, Bdd::TRUE, &update);
         self.own = Some(own);
@@ -189,11 +184,11 @@ impl<'a> Rule<'_, '_, 'a> {
     }
 
     /// What is here ends so.
-    fn end(&mut self, effect: Effect<'a>) {
+    pub(super) fn end(&mut self, effect: Effect<'a>) {
         self.end_of(self.here, effect);
     }
 
-    fn end_of(&mut self, set: Bdd, effect: Effect<'a>) {
+    pub(super) fn end_of(&mut self, set: Bdd, effect: Effect<'a>) {
         let set = self.space.arena.and(set, self.here);
         if !set.is_false() {
             self.here = self.space.arena.minus(self.here, set);
@@ -202,7 +197,7 @@ impl<'a> Rule<'_, '_, 'a> {
     }
 
     /// Goes on with packets for which a match says yes, and with those for which it is not known, if it be so.
-    fn require(&mut self, answer: Answer, made_by: &[usize], nth: usize) {
+    pub(super) fn require(&mut self, answer: Answer, made_by: &[usize], nth: usize) {
         let arena = &mut self.space.arena;
         let unknown = arena.and(self.here, answer.unknown);
         let yes = arena.and(self.here, answer.yes);
@@ -216,12 +211,12 @@ impl<'a> Rule<'_, '_, 'a> {
     }
 
     /// Goes on if something outside of the packet is so, which `usual`ly it is.
-    fn depends(&mut self, nth: usize, usual: bool) {
+    pub(super) fn depends(&mut self, nth: usize, usual: bool) {
         let so = self.space.opaque(self.program, self.at, nth, &[], usual);
         self.here = self.space.arena.and(self.here, so);
     }
 
-    fn depends_within(&mut self, set: Bdd, nth: usize, usual: bool) {
+    pub(super) fn depends_within(&mut self, set: Bdd, nth: usize, usual: bool) {
         let set = self.space.arena.and(set, self.here);
         if !set.is_false() {
             let so = self.space.opaque(self.program, self.at, nth, &[], usual);
@@ -230,7 +225,7 @@ impl<'a> Rule<'_, '_, 'a> {
         }
     }
 
-    fn unknown(&mut self, dreg: Register, length: usize, nth: usize) {
+    pub(super) fn unknown(&mut self, dreg: Register, length: usize, nth: usize) {
         self.registers.store_unknown(dreg, length, &[nth]);
     }
 
@@ -244,192 +239,6 @@ impl<'a> Rule<'_, '_, 'a> {
                 }
             }
         }
-    }
-
-    fn load_meta(&mut self, nth: usize, meta: &Meta) {
-        let dreg = meta.dreg;
-        let bits = match meta.key {
-            MetaKey::InputName => self.space.name(Field::InputName),
-            MetaKey::OutputName => self.space.name(Field::OutputName),
-            MetaKey::NfProtocol => self.space.family(),
-            MetaKey::L4Protocol => self.space.field(Field::Protocol, false),
-            MetaKey::InputIndex => return self.load_index(nth, dreg, Field::InputName),
-            MetaKey::OutputIndex => return self.load_index(nth, dreg, Field::OutputName),
-            MetaKey::Protocol => {
-                let ipv6 = self.space.is_ipv6();
-                let ethertypes = 0x0800_u16.to_be_bytes().into_iter().zip(0x86dd_u16.to_be_bytes());
-                let mut bits = Vec::new();
-                for (v4, v6) in ethertypes {
-                    for (v4, v6) in bits_of(v4).zip(bits_of(v6)) {
-                        let (v4, v6) = (Bdd::constant(v4), Bdd::constant(v6));
-                        bits.push(Bit::known(self.space.arena.ite(ipv6, v6, v4)));
-                    }
-                }
-                bits
-            }
-            MetaKey::Mark => machine_order(&self.current().mark),
-            _ => return self.unknown(dreg, meta_length(meta.key), nth),
-        };
-        self.registers.store(dreg, &bits, &[nth]);
-    }
-
-    /// An interface's index: 0 for none, 1 for loopback, and otherwise unknown, but not that of loopback.
-    fn load_index(&mut self, nth: usize, dreg: Register, name: Field) {
-        let loopback = self.space.name_is(name, crate::facts::interface_number("lo"));
-        let none = self.space.name_is(name, 0);
-        let known = self.space.arena.or(loopback, none);
-        let mut bits = vec![Bit { value: Bdd::FALSE, known }; 31];
-        bits.push(Bit { value: loopback, known });
-        self.registers.store(dreg, &machine_order(&bits), &[nth]);
-        self.registers.note_interface(dreg);
-    }
-
-    fn load_ct(&mut self, nth: usize, ct: &Ct) {
-        if ct.key == CtKey::State {
-            let bits = self.current().state_bits();
-            self.registers.store(ct.dreg, &machine_order(&bits), &[nth]);
-            return;
-        }
-        // Nothing but the state is to be had of a packet without a connection.
-        let current = self.own.as_deref().unwrap_or(self.changes);
-        let untracked = current.is_without_connection(&mut self.space.arena);
-        self.here = self.space.arena.minus(self.here, untracked);
-        let original = ct.direction == Some(CtDirection::Original);
-        let ipv6 = self.space.is_ipv6();
-        let bits = match ct.key {
-            CtKey::L3Protocol => self.space.family(),
-            CtKey::Protocol => {
-                // What is related may be an error about a flow of another protocol.
-                let related = self.current().is_state(State::Related);
-                let related = self.space.arena.and(related, self.current_state_known());
-                let bits = self.space.field(Field::Protocol, false);
-                self.unknown_where(related, bits)
-            }
-            CtKey::Status => {
-                let mut bits = vec![Bit::UNKNOWN; 32];
-                let place = 31 - DNAT.trailing_zeros() as usize;
-                bits[place] = self.current().published;
-                machine_order(&bits)
-            }
-            CtKey::ProtocolDestination if original => self.space.original(Field::OriginalPort, false),
-            CtKey::DestinationIp if original => {
-                let bits = self.space.original(Field::OriginalDestination, false);
-                self.unknown_where(ipv6, bits)
-            }
-            CtKey::DestinationIp6 if original => {
-                let bits = self.space.original(Field::OriginalDestination, true);
-                self.unknown_where(!ipv6, bits)
-            }
-            _ => vec![Bit::UNKNOWN; ct_length(ct) * 8],
-        };
-        self.registers.store(ct.dreg, &bits, &[nth]);
-    }
-
-    fn unknown_where(&mut self, set: Bdd, bits: Vec<Bit>) -> Vec<Bit> {
-        bits.into_iter().map(|bit| Bit::UNKNOWN.or_else(&mut self.space.arena, set, bit)).collect()
-    }
-
-    fn load_payload(&mut self, nth: usize, payload: &Payload) {
-        let (Ok(offset), Ok(length)) = (usize::try_from(payload.offset), usize::try_from(payload.length))
-        else {
-            return;
-        };
-        let length = length.min(64);
-        let ipv6 = self.space.is_ipv6();
-        let mut bits = vec![Bit::UNKNOWN; length * 8];
-        match payload.base {
-            PayloadBase::Network => {
-                for (is_v6, condition) in [(false, !ipv6), (true, ipv6)] {
-                    for &(field, at) in network_layout(is_v6) {
-                        self.put_field(&mut bits, offset, field, at, is_v6, condition);
-                    }
-                }
-            }
-            PayloadBase::Transport => {
-                let [tcp, udp, icmp, icmpv6] =
-                    [protocol::TCP, protocol::UDP, protocol::ICMP, protocol::ICMPV6]
-                        .map(|number| self.space.is(Field::Protocol, false, u128::from(number)));
-                let ports = self.space.arena.or(tcp, udp);
-                let messages = self.space.arena.or(icmp, icmpv6);
-                for (field, at, condition) in [
-                    (Field::SourcePort, 0, ports),
-                    (Field::DestinationPort, 2, ports),
-                    (Field::TcpFlags, 13, tcp),
-                    (Field::IcmpKind, 0, messages),
-                    (Field::IcmpCode, 1, messages),
-                ] {
-                    self.put_field(&mut bits, offset, field, at, false, condition);
-                }
-            }
-            PayloadBase::Link | PayloadBase::Inner => {}
-        }
-        self.registers.store(payload.dreg, &bits, &[nth]);
-    }
-
-    /// Puts the part of a field, which stands at `at` in packets of `condition`, that a load from `offset` on takes.
-    fn put_field(
-        &mut self,
-        bits: &mut [Bit],
-        offset: usize,
-        field: Field,
-        at: usize,
-        ipv6: bool,
-        condition: Bdd,
-    ) {
-        let size = field.bytes(ipv6);
-        if at >= offset + bits.len() / 8 || offset >= at + size {
-            return;
-        }
-        // Only what is here counts.
-        if self.space.arena.and(self.here, condition).is_false() {
-            return;
-        }
-        let everywhere = self.space.arena.minus(self.here, condition).is_false();
-        let condition = if everywhere { Bdd::TRUE } else { condition };
-        let written = self.current().bytes;
-        let value = self.packet_field(field, ipv6);
-        for (nth, bit) in value.into_iter().enumerate() {
-            let Some(place) = (at * 8 + nth).checked_sub(offset * 8).filter(|&place| place < bits.len())
-            else {
-                continue;
-            };
-            let arena = &mut self.space.arena;
-            let bit = Bit { known: arena.minus(bit.known, written), ..bit };
-            bits[place] = bit.or_else(arena, condition, bits[place]);
-        }
-    }
-
-    /// A field of the packet's bytes, as address translation may have left it.
-    fn packet_field(&mut self, field: Field, ipv6: bool) -> Vec<Bit> {
-        match field {
-            Field::Destination => self.current().destination[usize::from(ipv6)].clone(),
-            Field::DestinationPort => self.current().port.clone(),
-            Field::HopLimit => self.current().hop_limit.clone(),
-            _ => self.space.field(field, ipv6),
-        }
-    }
-
-    fn load_fib(&mut self, nth: usize, fib: &Fib) {
-        if self.hook != Hook::Input || !asks_for_destination_type(fib) {
-            return self.unknown(fib.dreg, fib_length(fib), nth);
-        }
-        let ipv6 = self.space.is_ipv6();
-        let [v4, v6] = [false, true].map(|ipv6| self.packet_field(Field::Destination, ipv6));
-        let arena = &mut self.space.arena;
-        let class_d = equals(arena, &v4[..4], &[0xe0]);
-        let multicast_v6 = equals(arena, &v6[..8], &[0xff]);
-        let broadcast = equals(arena, &v4, &[0xff; 4]);
-        let multicast = arena.ite(ipv6, multicast_v6.yes, class_d.yes);
-        let broadcast = arena.minus(broadcast.yes, ipv6);
-        let known_v4 = v4.iter().fold(Bdd::TRUE, |all, bit| arena.and(all, bit.known));
-        let known_v6 = v6.iter().fold(Bdd::TRUE, |all, bit| arena.and(all, bit.known));
-        let known = arena.ite(ipv6, known_v6, known_v4);
-        // 2 local, 3 broadcast, 5 multicast.
-        let mut bits = vec![Bit { value: Bdd::FALSE, known }; 29];
-        bits.push(Bit { value: multicast, known });
-        bits.push(Bit { value: !multicast, known });
-        bits.push(Bit { value: arena.or(multicast, broadcast), known });
-        self.registers.store(fib.dreg, &machine_order(&bits), &[nth]);
     }
 
     fn change_bits(&mut self, nth: usize, bitwise: &Bitwise) {
@@ -497,125 +306,6 @@ impl<'a> Rule<'_, '_, 'a> {
         self.registers.store(byteorder.dreg, &out, &made_by);
     }
 
-    fn look_up(&mut self, nth: usize, lookup: &'a Lookup) {
-        let Some(contents) = self.program.tables[self.at.table].sets.get(lookup.set.as_str()) else {
-            return self.depends(nth, false);
-        };
-        let length = usize::try_from(contents.set.key_length).unwrap_or(64).min(Registers::left(lookup.sreg));
-        let key = self.registers.value(lookup.sreg, length);
-        let made_by = self.registers.made_by(lookup.sreg, length);
-        let known = key.iter().fold(Bdd::TRUE, |all, bit| self.space.arena.and(all, bit.known));
-        let key: Vec<Bdd> = key.into_iter().map(|bit| bit.value).collect();
-        let (groups, found) = lookup::groups(self.space, contents, &key, lookup.dreg.is_some());
-        let mut unknown = self.space.arena.minus(self.here, known);
-        if lookup.dreg.is_some() && !unknown.is_false() && !self.space.arena.intersects(unknown, self.arrived) {
-            // Keys that no packet brings here need not be told from what they may be.
-            self.outcome.only_for = Some(self.arrived);
-            self.here = self.space.arena.and(self.here, known);
-            unknown = Bdd::FALSE;
-        }
-        let is_empty = contents.entries.is_empty() && contents.catch_all.is_none();
-        if lookup.dreg.is_none() {
-            let yes = self.space.arena.and(found, known);
-            let answer = Answer { yes, unknown: if is_empty { Bdd::FALSE } else { !known } };
-            let held_up: Vec<_> =
-                groups.iter().filter_map(|group| Some((group.set, group.keeps_a_rate?))).collect();
-            let answer = answer.not_if(&mut self.space.arena, lookup.inverse);
-            self.require(answer, &made_by, nth);
-            if !lookup.inverse {
-                for (set, usual) in held_up {
-                    self.depends_within(set, nth, usual);
-                }
-            }
-            return;
-        }
-        if unknown.is_false() || is_empty {
-            self.here = self.space.arena.and(self.here, found);
-        } else {
-            // Which element it is, if any, is not known.
-            let so = self.space.opaque(self.program, self.at, nth, &made_by, false);
-            let may = self.space.arena.ite(known, found, so);
-            self.here = self.space.arena.and(self.here, may);
-        }
-        for group in &groups {
-            if let Some(usual) = group.keeps_a_rate {
-                let set = self.space.arena.and(group.set, known);
-                self.depends_within(set, nth, usual);
-            }
-        }
-        if lookup.dreg == Some(Register::VERDICT) {
-            self.dispatch(nth, &groups, known, &made_by);
-        } else if let Some(dreg) = lookup.dreg {
-            let mut bits = vec![Bit::UNKNOWN; 128];
-            for group in &groups {
-                let set = self.space.arena.and(group.set, known);
-                let value = match group.element.data.as_ref() {
-                    Some(Data::Value(value)) => value.as_slice(),
-                    Some(Data::Verdict(_)) | None => continue,
-                };
-                bits.truncate(value.len().next_multiple_of(4).max(4) * 8);
-                let bytes = value.iter().copied().chain(std::iter::repeat(0)).take(bits.len() / 8);
-                for (at, value) in bytes.flat_map(bits_of).enumerate() {
-                    bits[at] = Bit::constant(value).or_else(&mut self.space.arena, set, bits[at]);
-                }
-            }
-            let mut made_by = made_by;
-            made_by.push(nth);
-            self.registers.store(dreg, &bits, &made_by);
-        }
-    }
-
-    /// Ends as the elements of a verdict map say.
-    fn dispatch(&mut self, nth: usize, groups: &[lookup::Group<'a>], known: Bdd, made_by: &[usize]) {
-        let (here, unknown) = (self.here, self.space.arena.minus(self.here, known));
-        let mut goes_on = vec![unknown];
-        for group in groups {
-            let set = self.space.arena.and(group.set, known);
-            let set = self.space.arena.and(set, here);
-            match &group.element.data {
-                Some(Data::Verdict(verdict)) if !set.is_false() => match effect(verdict) {
-                    Some(effect) => self.outcome.effects.push((set, effect)),
-                    None => goes_on.push(set),
-                },
-                Some(_) | None => goes_on.push(set),
-            }
-        }
-        self.here = self.space.arena.union(goes_on);
-        if unknown.is_false() {
-            return;
-        }
-        // One of the verdicts it must be: the last, unless something says it is one before.
-        let mut verdicts: Vec<Effect<'a>> = Vec::new();
-        for group in groups {
-            if let Some(Data::Verdict(verdict)) = &group.element.data
-                && let Some(effect) = effect(verdict)
-                && !verdicts.contains(&effect)
-            {
-                verdicts.push(effect);
-            }
-        }
-        let count = verdicts.len();
-        let text = self.space.text_through(self.program, self.at, nth, made_by);
-        for (which, effect) in verdicts.into_iter().enumerate() {
-            let so = if which + 1 == count {
-                Bdd::TRUE
-            } else {
-                self.space.one_of(&text, self.at, nth, which)
-            };
-            let set = self.space.arena.and(unknown, so);
-            self.end_of(set, effect);
-        }
-    }
-
-    fn dynset(&mut self, nth: usize, dynset: &Dynset) {
-        let rate = dynset.expressions.iter().find_map(keeps_a_rate);
-        match (dynset.op, rate) {
-            (DynsetOp::Add | DynsetOp::Update, None) if dynset.inverse => self.depends(nth, false),
-            (DynsetOp::Delete, _) | (DynsetOp::Add | DynsetOp::Update, None) => {}
-            (DynsetOp::Add | DynsetOp::Update, Some(usual)) => self.depends(nth, usual != dynset.inverse),
-        }
-    }
-
     fn translate(&mut self, nth: usize, nat: &Nat) {
         if nat.kind == NatKind::Source {
             let registers: Vec<Register> = [nat.address_min, nat.address_max, nat.port_min, nat.port_max]
@@ -674,118 +364,17 @@ impl<'a> Rule<'_, '_, 'a> {
     }
 
     /// Notes a translation of the source, which no later rule sees.
-    fn label(&mut self, nth: usize, registers: &[Register]) {
+    pub(super) fn label(&mut self, nth: usize, registers: &[Register]) {
         let mut made_by: Vec<usize> =
             registers.iter().flat_map(|&register| self.registers.made_by(register, 4)).collect();
         made_by.push(nth);
         let text = self.space.text(self.program, self.at, &made_by);
         self.update(Update::Label(self.here, text));
     }
-
-    /// A target of the old `x_tables`.
-    fn target(&mut self, nth: usize, target: &Target) {
-        match target.name.as_str() {
-            name if only_goes_on(name) => {}
-            "CONNMARK" => {
-                if restores_mark(target) {
-                    self.update(Update::Mark(self.here, vec![Bit::UNKNOWN; 32]));
-                }
-            }
-            "MARK" => {
-                let before = self.current().mark.clone();
-                let bits = self.reworked(&before, |before| {
-                    let before = u32::try_from(before).unwrap_or(0);
-                    mark_of(target, before).map(u128::from)
-                });
-                self.update(Update::Mark(self.here, machine_order(&bits)));
-            }
-            "TTL" | "HL" => self.change_hop_limit(target),
-            "NOTRACK" => self.update(Update::State(self.here, Some(State::Untracked))),
-            "CT" => {
-                let untracked = takes_tracking_away(target).then_some(State::Untracked);
-                self.update(Update::State(self.here, untracked));
-            }
-            "REJECT" => {
-                let ipv6 = self.space.is_ipv6();
-                self.end_of(ipv6, Effect::Reject(reject(target, true)));
-                self.end_of(!ipv6, Effect::Reject(reject(target, false)));
-            }
-            "DNAT" | "REDIRECT" | "NETMAP" => {
-                self.update(Update::Published(self.here));
-                self.update(Update::Destination(self.here, None));
-                self.update(Update::Port(self.here, vec![Bit::UNKNOWN; 16]));
-                self.end(Effect::Accept);
-            }
-            "NFQUEUE" => self.end(Effect::Queue(queue(target))),
-            "SNAT" | "MASQUERADE" => {
-                self.label(nth, &[]);
-                self.end(Effect::Accept);
-            }
-            _ => {
-                let text = self.space.text_through(self.program, self.at, nth, &[]);
-                for (which, effect) in [(0, Effect::Accept), (1, Effect::Drop)] {
-                    let so = self.space.one_of(&text, self.at, nth, which);
-                    self.end_of(so, effect);
-                }
-                self.end(Effect::Continue);
-            }
-        }
-    }
-}
-
-impl Rule<'_, '_, '_> {
-    /// What a target of `x_tables` makes of a mark: each bit is kept, turned or set, whatever the others are, so what it makes of
-    /// all ones and of all zeros says it all. `None`: it is not known.
-    fn reworked(&mut self, before: &[Bit], change: impl Fn(u128) -> Option<u128>) -> Vec<Bit> {
-        let width = before.len();
-        let (Some(zeros), Some(ones)) = (change(0), change((1 << width) - 1)) else {
-            return vec![Bit::UNKNOWN; width];
-        };
-        // A mark is known as a whole or not at all.
-        let known = before.iter().fold(Bdd::TRUE, |all, bit| self.space.arena.and(all, bit.known));
-        let after = before.iter().enumerate().map(|(nth, bit)| {
-            let of = |number: u128| number >> (width - 1 - nth) & 1 == 1;
-            let value = match (of(zeros), of(ones)) {
-                (false, false) => Bdd::FALSE,
-                (true, true) => Bdd::TRUE,
-                (false, true) => bit.value,
-                (true, false) => !bit.value,
-            };
-            Bit { value, known }
-        });
-        after.collect()
-    }
-
-    /// What `TTL` and `HL` make of each hop limit.
-    fn change_hop_limit(&mut self, target: &Target) {
-        let before = self.current().hop_limit.clone();
-        let values: Vec<Bdd> = before.iter().map(|bit| bit.value).collect();
-        let known = before.iter().fold(Bdd::TRUE, |all, bit| self.space.arena.and(all, bit.known));
-        let mut after = match hop_limit(target, None) {
-            // Whatever it was.
-            Some(value) => constant_byte(value),
-            None => vec![Bit::UNKNOWN; 8],
-        };
-        if hop_limit(target, None).is_none() {
-            for value in 0..=255_u128 {
-                let Some(becomes) = hop_limit(target, Some(value)) else { break };
-                let is = super::fields::within(&mut self.space.arena, &values, &[(value, value)]);
-                let is = self.space.arena.and(is, known);
-                for (bit, new) in after.iter_mut().zip(constant_byte(becomes)) {
-                    *bit = new.or_else(&mut self.space.arena, is, *bit);
-                }
-            }
-        }
-        self.update(Update::HopLimit(self.here, after));
-    }
-}
-
-fn constant_byte(value: u128) -> Vec<Bit> {
-    bits_of(u8::try_from(value).unwrap_or(255)).map(Bit::constant).collect()
 }
 
 /// The bits of a 32-bit number, as its bytes stand in a register in this machine's order.
-fn machine_order(number: &[Bit]) -> Vec<Bit> {
+pub(super) fn machine_order(number: &[Bit]) -> Vec<Bit> {
     machine_order_of_words(number)
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 use nf_tables::TableDump;
 
 use super::bdd::Bdd;
-use super::fields::{AskedNames, Layout};
+use super::fields::Layout;
+use super::names::AskedNames;
 use super::walk::{Record, Records, walk};
 use super::{Space, TooIntricate};
 use crate::decide::{Machine, RuleRef};

@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::bdd::Bdd;
-use super::fields::{AskedNames, Layout};
+use super::fields::Layout;
+use super::names::AskedNames;
 use super::walk::{Regions, walk};
 use super::{Certainty, IpFamily, Reach, Space, compare_rulesets, reach, shadowed};
 use crate::decide::{Machine, Verdict, verdict};

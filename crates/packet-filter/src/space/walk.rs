@@ -259,7 +259,8 @@ impl<'a> Walk<'_, '_, 'a> {
         if record.matches.last() != Some(&matches) {
             record.matches.push(matches);
         }
-        record.matched = record.matched || arrived != goes_on || self.space.arena.intersects(arrived, matches);
+        record.matched =
+            record.matched || arrived != goes_on || self.space.arena.intersects(arrived, matches);
     }
 
     fn enter(&mut self, table: usize, name: &str, set: Bdd, depth: usize) -> Result<Bdd, TooIntricate> {
