@@ -120,6 +120,14 @@ fn predecessor(key: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
+/// The keys of a set: lowest, highest, and the element that they stem from; in no case is the element that stands for all other
+/// keys among them. Where the keys have several fields, each field has a lowest and a highest value.
+#[must_use]
+pub fn key_ranges(dump: &nf_tables::SetDump) -> Vec<(Vec<u8>, Vec<u8>, &Element)> {
+    let contents = Contents::new(&dump.set, &dump.elements);
+    contents.entries.into_iter().map(|entry| (entry.first, entry.last, entry.element)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,12 +188,4 @@ mod tests {
         assert_eq!(contents.find(&[0, 22]).and_then(Element::comment).as_deref(), Some("ssh"));
         assert!(contents.find(&[0, 23]).is_some_and(|found| found.flags.contains(ElementFlags::CATCH_ALL)));
     }
-}
-
-/// The keys of a set: lowest, highest, and the element that they stem from; in no case is the element that stands for all other
-/// keys among them. Where the keys have several fields, each field has a lowest and a highest value.
-#[must_use]
-pub fn key_ranges(dump: &nf_tables::SetDump) -> Vec<(Vec<u8>, Vec<u8>, &Element)> {
-    let contents = Contents::new(&dump.set, &dump.elements);
-    contents.entries.into_iter().map(|entry| (entry.first, entry.last, entry.element)).collect()
 }
