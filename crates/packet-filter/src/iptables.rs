@@ -2,7 +2,7 @@
 //!
 //! [`translate`] makes of the files of `iptables-save` and `ip6tables-save` the tables that `iptables-nft` would have: families
 //! `ip` and `ip6`, the hooks and priorities of `x_tables`, and one rule for each rule. [`expressions`] makes a single rule
-//! that the kernel loads into a table of family `inet`. [`walk`] says what a whole file does, from the
+//! that the kernel loads into a table of family `inet`. [`walk()`] says what a whole file does, from the
 //! syntax alone.
 //!
 //! It does not load anything, and it is no way back: matches without an expression of the kernel are kept as text, and may or

@@ -1,11 +1,11 @@
 //! All packets at once: a ruleset as a function from sets of packets to what becomes of them.
 //!
-//! Sets of packets are binary decision diagrams over the bits of the packet ([`Layout`]) and over one more variable for
+//! Sets of packets are binary decision diagrams over the bits of the packet (`Layout`) and over one more variable for
 //! each thing that is not known of a packet: whether a rate is kept, what an expression finds that is not understood.
 //! Equal expressions are one variable. So what is decided here is decided for every packet, exactly, with every
 //! combination of answers to what is not known.
 //!
-//! It is not a second machine: what one packet meets is decided by [`Machine`](crate::Machine), and every answer
+//! It is not a second machine: what one packet meets is decided by [`Machine`], and every answer
 //! that is given here can be tried there.
 
 use std::collections::HashMap;
