@@ -77,6 +77,13 @@ fn leaves_no_mount_loop_device_namespace_group_or_process() {
     let name = host.name().to_owned();
     assert!(traces(&name).len() > 5, "a running host must be seen by this test: {:?}", traces(&name));
     drop(host);
+    // The kernel detaches a loop device once its last user is gone, which is a moment later.
+    for _ in 0..600 {
+        if traces(&name).is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
     assert_eq!(traces(&name), [""; 0]);
 }
 
